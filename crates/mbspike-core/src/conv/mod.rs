@@ -1,0 +1,18 @@
+//! Convolutions at the channel counts of spiking networks, one image at a time.
+//!
+//! Images are channels last and padded ([`ImageLayout`]), weights are PyTorch's
+//! `[out, in, ky, kx]` and packed once a step ([`PackedWeights`]). [`Conv`] chooses between a
+//! dense pass and one over the non-zeros; the file of the inner loops explains both.
+//! [`reference`](mod@reference) is the plain form, [`conv2d`] the candle operation.
+
+mod kernels;
+mod nonzeros;
+mod op;
+mod packed;
+pub mod reference;
+mod shape;
+
+pub use nonzeros::{ChannelLists, Nonzeros};
+pub use op::conv2d;
+pub use packed::{Conv, PackedWeights};
+pub use shape::{ConvShape, ImageLayout, MAX_KERNEL, lanes_for, padded_channels};

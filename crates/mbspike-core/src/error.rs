@@ -1,0 +1,45 @@
+use thiserror::Error;
+
+/// What a kernel of this crate can refuse.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A slice or tensor has another size than the operation asks for.
+    #[error("{op}: {what} has {got} elements, expected {expected}")]
+    Length {
+        /// The operation.
+        op: &'static str,
+        /// The argument.
+        what: &'static str,
+        /// Its size.
+        got: usize,
+        /// The size asked for.
+        expected: usize,
+    },
+    /// A parameter is outside its range.
+    #[error("{name} must be {expected}: {got}")]
+    InvalidParameter {
+        /// The parameter's name, as in configs.
+        name: &'static str,
+        /// The values it can take.
+        expected: &'static str,
+        /// Its value.
+        got: String,
+    },
+    /// The tensor library's own error.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Refuses a slice of the wrong length.
+pub(crate) fn check_len(
+    op: &'static str,
+    what: &'static str,
+    got: usize,
+    expected: usize,
+) -> Result<()> {
+    if got == expected { Ok(()) } else { Err(Error::Length { op, what, got, expected }) }
+}

@@ -1,0 +1,27 @@
+//! Kernels of multi-bit spiking neural networks: neurons that may fire at `2^bits − 1` graded
+//! levels in a time step instead of one.
+//!
+//! * [`lif`]: leaky integrate-and-fire neurons, forward and backward, fused over time.
+//! * [`conv`]: convolutions, dense or over the non-zeros of their input.
+//! * [`Surrogate`]: the derivatives that stand for that of the spike function.
+//! * [`philox`] and [`poisson`]: counter-based random numbers and Poisson spike trains.
+//!
+//! Every kernel has a slice-level function that needs no tensor library, a candle operation on
+//! top, and a plain reference beside it. Instruction sets (AVX-512, AVX2, NEON or the baseline)
+//! are chosen at run time.
+#![warn(missing_docs)]
+
+pub mod conv;
+mod error;
+pub mod lif;
+pub mod philox;
+pub mod poisson;
+mod real;
+mod surrogate;
+mod tensor;
+
+pub use error::{Error, Result};
+pub use lif::{Decay, LifParams, Reset, Shift};
+pub use real::Real;
+pub use surrogate::Surrogate;
+pub use tensor::read;
