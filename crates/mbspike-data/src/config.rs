@@ -1,0 +1,74 @@
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::DatasetName;
+use crate::{Dataset, Error, Result, mnist};
+
+/// The `[dataset]` part of a config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetConfig {
+    /// Which dataset.
+    pub name: DatasetName,
+    /// The folder that holds it; without it the user's data folder and the system's are searched
+    /// (see [`crate::locate::search_folders`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Train on a class-balanced part of this many samples; on all without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_size: Option<usize>,
+    /// Test on a class-balanced part of this many samples; on all without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_size: Option<usize>,
+}
+
+impl DatasetConfig {
+    /// All of the dataset `name`, from wherever it is found.
+    pub fn new(name: DatasetName) -> Self {
+        Self { name, path: None, train_size: None, test_size: None }
+    }
+
+    /// Refuses what cannot be loaded, before any file is touched.
+    pub fn validate(&self) -> Result<()> {
+        let info = self.name.info();
+        for (key, size, available) in [
+            ("dataset.train_size", self.train_size, info.n_train),
+            ("dataset.test_size", self.test_size, info.n_test),
+        ] {
+            match size {
+                Some(0) => return Err(Error::config(key, "must be at least 1: 0")),
+                Some(n) if n > available => {
+                    let message = format!("{} has only {available} samples: {n}", self.name);
+                    return Err(Error::config(key, message));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Loads a dataset. Nothing stands in for a dataset that is missing: the embedded part of
+/// Fashion-MNIST is used only under its own name, `fashion-mnist-subset`.
+pub fn load(config: &DatasetConfig) -> Result<Dataset> {
+    config.validate()?;
+    let mut dataset = match config.name {
+        DatasetName::Mnist | DatasetName::FashionMnist => {
+            mnist::load(config.name, config.path.as_deref())?
+        }
+        DatasetName::FashionMnistSubset => mnist::load_embedded()?,
+    };
+    for (key, size, set) in [
+        ("dataset.train_size", config.train_size, &mut dataset.train),
+        ("dataset.test_size", config.test_size, &mut dataset.test),
+    ] {
+        let Some(n) = size else { continue };
+        if n > set.len() {
+            let message = format!("there are only {} samples: {n}", set.len());
+            return Err(Error::config(key, message));
+        }
+        *set = set.subset(n);
+    }
+    Ok(dataset)
+}

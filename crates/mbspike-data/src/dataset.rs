@@ -1,0 +1,204 @@
+use std::sync::Arc;
+
+use mbspike_core::philox::Place;
+use serde::{Deserialize, Serialize};
+
+/// A dataset in memory, or within reach: a training and a test set.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// Its name, as in configs.
+    pub name: String,
+    /// Samples to train on.
+    pub train: SampleSet,
+    /// Samples to test on.
+    pub test: SampleSet,
+    /// Names of the classes, in the order of the labels.
+    pub class_names: Vec<String>,
+    /// Where the data came from: a folder, "embedded subset", …
+    pub source: String,
+    /// Whether the recordings are simulated, not measured.
+    pub simulated: bool,
+}
+
+impl Dataset {
+    /// Number of classes.
+    pub fn n_classes(&self) -> usize {
+        self.class_names.len()
+    }
+}
+
+/// Which half of a dataset a set is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    /// Samples to train on.
+    Train,
+    /// Samples to test on.
+    Test,
+}
+
+impl Split {
+    /// `train` or `test`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        }
+    }
+
+    /// Where the random numbers of a sample of this split are drawn. Test samples are numbered from
+    /// 2^31, so that they never share numbers with training samples.
+    pub fn place(self, epoch: u32, sample: u32) -> Place {
+        let offset = match self {
+            Self::Train => 0,
+            Self::Test => 1 << 31,
+        };
+        Place { epoch, sample: sample | offset, step: 0 }
+    }
+}
+
+/// Labelled samples of one kind; a clone shares them.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum SampleSet {
+    /// Still images.
+    Images(Arc<ImageSet>),
+}
+
+impl SampleSet {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.labels().len()
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The class of each sample.
+    pub fn labels(&self) -> &[u8] {
+        match self {
+            Self::Images(set) => &set.labels,
+        }
+    }
+
+    /// Channels, height and width of a sample at one time step.
+    pub fn shape(&self) -> [usize; 3] {
+        match self {
+            Self::Images(set) => set.shape,
+        }
+    }
+
+    /// Which half of its dataset this is.
+    pub fn split(&self) -> Split {
+        match self {
+            Self::Images(set) => set.split,
+        }
+    }
+
+    /// The set's class-balanced part of `n` samples (see [`class_balanced_prefix`]); all of it if
+    /// `n` is not smaller.
+    #[must_use]
+    pub fn subset(&self, n: usize) -> Self {
+        match self {
+            Self::Images(set) => Self::Images(Arc::new(set.subset(n))),
+        }
+    }
+
+    /// Writes the intensities of sample `index`, `[C, H, W]` in `[0, 1]`, into `out`.
+    ///
+    /// # Panics
+    /// If there is no such sample, or `out` has another size.
+    pub fn intensities_into(&self, index: usize, out: &mut [f32]) {
+        match self {
+            Self::Images(set) => {
+                let pixels = set.image(index);
+                assert_eq!(out.len(), pixels.len(), "room for one sample");
+                for (out, &pixel) in out.iter_mut().zip(pixels) {
+                    *out = f32::from(pixel) / 255.0;
+                }
+            }
+        }
+    }
+}
+
+/// Still images with labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSet {
+    /// `[N, C, H, W]`, 0 to 255.
+    pub images: Vec<u8>,
+    /// The class of each image, `[N]`.
+    pub labels: Vec<u8>,
+    /// Channels, height, width.
+    pub shape: [usize; 3],
+    /// Which half of its dataset this is.
+    pub split: Split,
+}
+
+impl ImageSet {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The pixels of image `index`, `[C, H, W]`.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let n: usize = self.shape.iter().product();
+        &self.images[index * n..][..n]
+    }
+
+    fn subset(&self, n: usize) -> Self {
+        let chosen = class_balanced_prefix(&self.labels, n);
+        Self {
+            images: chosen.iter().flat_map(|&i| self.image(i)).copied().collect(),
+            labels: chosen.iter().map(|&i| self.labels[i]).collect(),
+            shape: self.shape,
+            split: self.split,
+        }
+    }
+}
+
+/// The indices, in ascending order, of `n` samples that are as balanced over the classes as can
+/// be: the first sample of each class, then the second of each, and so on until there are `n`.
+pub fn class_balanced_prefix(labels: &[u8], n: usize) -> Vec<usize> {
+    let mut seen = [0_usize; 256];
+    let mut by_rank: Vec<_> = labels
+        .iter()
+        .enumerate()
+        .map(|(i, &label)| {
+            let rank = seen[usize::from(label)];
+            seen[usize::from(label)] += 1;
+            (rank, label, i)
+        })
+        .collect();
+    by_rank.sort_unstable();
+    let mut chosen: Vec<_> = by_rank.into_iter().take(n).map(|(_, _, i)| i).collect();
+    chosen.sort_unstable();
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subset_takes_the_first_of_each_class_in_file_order() {
+        let labels = [1, 1, 1, 0, 2, 0, 2, 1];
+        assert_eq!(class_balanced_prefix(&labels, 3), [0, 3, 4]);
+        assert_eq!(class_balanced_prefix(&labels, 4), [0, 3, 4, 5]);
+        assert_eq!(class_balanced_prefix(&labels, 7), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(class_balanced_prefix(&labels, 99).len(), 8);
+        assert!(class_balanced_prefix(&labels, 0).is_empty());
+    }
+
+    #[test]
+    fn train_and_test_samples_never_share_random_numbers() {
+        assert_ne!(Split::Train.place(4, 7), Split::Test.place(4, 7));
+    }
+}

@@ -1,0 +1,46 @@
+//! Datasets, event streams and spike encoders for spiking neural networks.
+//!
+//! A [`Dataset`] is [loaded](load()) as published; a [`Loader`] turns its samples into batches of
+//! sequences `[T, B, C, H, W]`, prepared ahead of training by a thread of their own. Every random
+//! choice (order, augmentation, spikes) is a function of a seed, the epoch and the sample, so that
+//! no number depends on batch size, order or threads.
+//!
+//! ```
+//! use mbspike_data::catalog::DatasetName;
+//! use mbspike_data::{AugmentConfig, DatasetConfig, EncoderConfig, Loader, LoaderConfig};
+//!
+//! let dataset = mbspike_data::load(&DatasetConfig::new(DatasetName::FashionMnistSubset))?;
+//! let config = LoaderConfig {
+//!     encoder: EncoderConfig::poisson(10),
+//!     augment: AugmentConfig::default(),
+//!     batch_size: 128,
+//!     n_classes: dataset.n_classes(),
+//!     seed: 2025,
+//!     shuffle: true,
+//! };
+//! let loader = Loader::new(dataset.train, config)?;
+//! let batch = loader.epoch(0, 0).next().expect("the set is not empty")?;
+//! assert_eq!(batch.dims, [10, 128, 1, 28, 28]);
+//! # Ok::<(), mbspike_data::Error>(())
+//! ```
+#![warn(missing_docs)]
+
+mod augment;
+pub mod catalog;
+mod config;
+mod dataset;
+mod encode;
+mod error;
+pub mod idx;
+mod loader;
+pub mod locate;
+mod mnist;
+mod order;
+
+pub use augment::AugmentConfig;
+pub use config::{DatasetConfig, load};
+pub use dataset::{Dataset, ImageSet, SampleSet, Split, class_balanced_prefix};
+pub use encode::{EncodeKey, EncoderConfig, EncoderKind};
+pub use error::{Error, Result};
+pub use loader::{Batch, Batches, Loader, LoaderConfig};
+pub use order::shuffled;
