@@ -53,7 +53,10 @@ pub fn parse_images(input: impl BufRead, file: &Path) -> Result<IdxImages> {
             return Err(source.refuse(offset, format!("at least one of {name}"), "0"));
         }
     }
-    let pixels = source.body(u64::from(n_images) * u64::from(height) * u64::from(width))?;
+    let n_bytes = [n_images, height, width]
+        .into_iter()
+        .fold(1, |product: u64, size| product.saturating_mul(u64::from(size)));
+    let pixels = source.body(n_bytes)?;
     let [n_images, height, width] = [n_images, height, width].map(|size| size as usize);
     Ok(IdxImages { n_images, height, width, pixels })
 }
