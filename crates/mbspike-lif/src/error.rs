@@ -1,0 +1,57 @@
+use crate::ArchError;
+
+/// What this crate can refuse.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An architecture that cannot be read or does not fit.
+    #[error(transparent)]
+    Arch(#[from] ArchError),
+    /// A setting is outside its range.
+    #[error("{name} must be {expected}: {got}")]
+    InvalidParameter {
+        /// The setting's name, as in configs.
+        name: &'static str,
+        /// The values it can take.
+        expected: &'static str,
+        /// Its value.
+        got: String,
+    },
+    /// A tensor has another shape or element type than the operation asks for.
+    #[error("{op}: {what} is {got}, expected {expected}")]
+    Mismatch {
+        /// The operation.
+        op: &'static str,
+        /// The argument.
+        what: String,
+        /// Its shape or type.
+        got: String,
+        /// The shape or type asked for.
+        expected: String,
+    },
+    /// A saved state lacks an entry.
+    #[error("the saved state of the {of} has no `{name}`")]
+    MissingState {
+        /// What was to be restored.
+        of: &'static str,
+        /// The entry.
+        name: String,
+    },
+    /// A saved state has an entry that this configuration does not use.
+    #[error("the saved state of the {of} has `{name}`, which this configuration does not use")]
+    UnusedState {
+        /// What was to be restored.
+        of: &'static str,
+        /// The entry.
+        name: String,
+    },
+    /// A kernel's error.
+    #[error(transparent)]
+    Kernel(#[from] mbspike_core::Error),
+    /// The tensor library's own error.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// `Result` with this crate's [`enum@Error`].
+pub type Result<T> = std::result::Result<T, Error>;
