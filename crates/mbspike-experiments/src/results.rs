@@ -1,0 +1,312 @@
+//! What is saved of a run: the contract between training, tables and figures.
+//!
+//! A run folder has `metrics.jsonl`, one [`Record`] a line, and `summary.json`, one [`Summary`],
+//! which exists once the run is over.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The file of [`Record`]s in a run folder.
+pub const METRICS_FILE: &str = "metrics.jsonl";
+/// The file of the [`Summary`] in a run folder.
+pub const SUMMARY_FILE: &str = "summary.json";
+
+/// What reading or writing results can fail with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written; the message names it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A file does not hold what it should.
+    #[error("{}:{line}: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The table could not be written as CSV.
+    #[error("{}", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: csv::Error,
+    },
+    /// The table could not be written as Parquet.
+    #[error("{}", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: parquet::errors::ParquetError,
+    },
+}
+
+/// `Result` with this module's [`enum@Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// One line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+pub enum Record {
+    /// Means over some consecutive training iterations.
+    Window(WindowRecord),
+    /// The state after an epoch.
+    Epoch(EpochRecord),
+}
+
+/// Means over `n_iterations` consecutive training iterations, the last of which is `iteration`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WindowRecord {
+    /// Epoch, counted from 1.
+    pub epoch: u64,
+    /// Iterations done so far.
+    pub iteration: u64,
+    /// Iterations in this window.
+    pub n_iterations: u64,
+    /// Mean loss.
+    pub loss: f64,
+    /// Share of samples classified as their label, in `0..=1`.
+    pub train_accuracy: f64,
+    /// Share of non-zero elements at each of [`Summary::positions`], in `0..=1`.
+    pub nonzero_rate: Vec<f64>,
+    /// Mean spike value at each position, in `0..=1`.
+    pub mean_spike: Vec<f64>,
+    /// Learning rate of the last iteration.
+    pub lr: f64,
+    /// Mean wall time of an iteration in seconds, waiting for data included.
+    pub step_time_s: f64,
+    /// Share of that time spent in waiting for data, in `0..=1`.
+    pub loader_share: f64,
+}
+
+/// The state after an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Epoch, counted from 1.
+    pub epoch: u64,
+    /// Iterations done so far.
+    pub iteration: u64,
+    /// Mean loss over the epoch's training batches.
+    pub train_loss: f64,
+    /// Share of the epoch's training samples classified as their label, in `0..=1`.
+    pub train_accuracy: f64,
+    /// Mean loss over the test set.
+    pub test_loss: f64,
+    /// Share of the test set classified as its label, in `0..=1`.
+    pub test_accuracy: f64,
+    /// Share of non-zero elements at each position while training, in `0..=1`.
+    pub train_nonzero_rate: Vec<f64>,
+    /// Mean spike value at each position while training, in `0..=1`.
+    pub train_mean_spike: Vec<f64>,
+    /// Share of non-zero elements at each position on the test set, in `0..=1`.
+    pub test_nonzero_rate: Vec<f64>,
+    /// Mean spike value at each position on the test set, in `0..=1`.
+    pub test_mean_spike: Vec<f64>,
+    /// Wall time of the epoch in seconds, evaluation included.
+    pub epoch_time_s: f64,
+    /// Mean wall time of a training iteration in seconds.
+    pub step_time_s: f64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// All epochs are done.
+    Finished,
+    /// The loss or the logits were no longer finite; the run stopped there.
+    Diverged,
+}
+
+impl Status {
+    /// `finished` or `diverged`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Diverged => "diverged",
+        }
+    }
+}
+
+/// A run in one record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The run's folder name: readable and stable.
+    pub id: String,
+    /// Name of the experiment.
+    pub name: String,
+    /// The swept values: dotted key of the config to value.
+    pub values: BTreeMap<String, serde_json::Value>,
+    /// Which repeat this is, counted from 1.
+    pub repeat: u32,
+    /// The seed that the run used.
+    pub seed: u64,
+    /// Bits a spike.
+    pub bits: u32,
+    /// Time steps a sample.
+    pub time_steps: usize,
+    /// Epochs done.
+    pub n_epochs: u64,
+    /// Iterations done.
+    pub n_iterations: u64,
+    /// Where activity is measured: `input`, `lif1`, ….
+    pub positions: Vec<String>,
+    /// Test accuracy after the last epoch done, in `0..=1`; like the other accuracies absent if
+    /// there was none.
+    pub final_test_accuracy: Option<f64>,
+    /// Best test accuracy of all epochs.
+    pub best_test_accuracy: Option<f64>,
+    /// Train accuracy of the last epoch done.
+    pub final_train_accuracy: Option<f64>,
+    /// The accuracy that the config asks the time to.
+    pub target_accuracy: Option<f64>,
+    /// First iteration at which the train accuracy averaged over the last 100 iterations is at
+    /// least the target.
+    pub iterations_to_target: Option<u64>,
+    /// First epoch after which the test accuracy is at least the target.
+    pub epochs_to_target: Option<u64>,
+    /// Share of non-zero elements at each position on the test set after the last epoch.
+    pub final_nonzero_rate: Vec<f64>,
+    /// Mean spike value at each position on the test set after the last epoch.
+    pub final_mean_spike: Vec<f64>,
+    /// Median over windows of the mean time of an iteration, in seconds.
+    pub median_step_time_s: Option<f64>,
+    /// Wall time of training and evaluation in seconds, over all resumed parts.
+    pub wall_time_s: f64,
+    /// Trainable numbers.
+    pub n_parameters: u64,
+    /// How the run ended.
+    pub status: Status,
+    /// What it trained on.
+    pub dataset: DatasetSummary,
+    /// What it ran on.
+    pub environment: Environment,
+}
+
+/// What a run trained on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetSummary {
+    /// Name of the dataset, as in configs.
+    pub name: String,
+    /// Where the data came from: a folder, `embedded subset`, ….
+    pub source: String,
+    /// Whether the recordings are simulated, not measured.
+    pub simulated: bool,
+    /// Training samples used.
+    pub n_train: usize,
+    /// Test samples used.
+    pub n_test: usize,
+}
+
+/// What a run ran on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Version of the program.
+    pub version: String,
+    /// Commit it was built from, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Threads the run used.
+    pub threads: usize,
+    /// Vector instructions of the processor that the kernels make use of.
+    pub cpu_features: Vec<String>,
+}
+
+/// Reads the records of a `metrics.jsonl`.
+///
+/// The last line of a run that was killed may be cut short: without its line end it does not count.
+///
+/// # Errors
+/// If the file cannot be read or another line is not a record.
+pub fn read_metrics(path: &Path) -> Result<Vec<Record>> {
+    let text = fs_err::read_to_string(path)?;
+    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+    let lines = complete.lines().enumerate().filter(|(_, line)| !line.is_empty());
+    lines
+        .map(|(i, line)| {
+            serde_json::from_str(line).map_err(|source| Error::Json {
+                path: path.to_owned(),
+                line: i + 1,
+                source,
+            })
+        })
+        .collect()
+}
+
+/// Reads a `summary.json`.
+pub fn read_summary(path: &Path) -> Result<Summary> {
+    let text = fs_err::read_to_string(path)?;
+    serde_json::from_str(&text).map_err(|source| Error::Json {
+        path: path.to_owned(),
+        line: source.line(),
+        source,
+    })
+}
+
+/// Reads the summaries of all runs that are over in `folder`, in the order of their folders' names.
+pub fn read_summaries(folder: &Path) -> Result<Vec<Summary>> {
+    let mut files = Vec::new();
+    for entry in fs_err::read_dir(folder)? {
+        let file = entry?.path().join(SUMMARY_FILE);
+        if file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    files.iter().map(|file| read_summary(file)).collect()
+}
+
+/// An open `metrics.jsonl`.
+#[derive(Debug)]
+pub struct MetricsLog {
+    file: fs_err::File,
+    position: u64,
+    line: Vec<u8>,
+}
+
+impl MetricsLog {
+    /// Opens `path`, or creates it, and drops everything after byte `position`: what a run killed
+    /// after its last checkpoint had written since.
+    pub fn open(path: &Path, position: u64) -> Result<Self> {
+        let mut file = fs_err::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?;
+        let length = file.metadata()?.len();
+        if length < position {
+            let message = format!(
+                "{}: {length} bytes, but the checkpoint was written after {position}",
+                path.display()
+            );
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message).into());
+        }
+        file.set_len(position)?;
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(position))?;
+        Ok(Self { file, position, line: Vec::new() })
+    }
+
+    /// Appends a record.
+    pub fn append(&mut self, record: &Record) -> Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, record).map_err(std::io::Error::from)?;
+        self.line.push(b'\n');
+        self.file.write_all(&self.line)?;
+        self.position += self.line.len() as u64;
+        Ok(())
+    }
+
+    /// Brings everything appended so far to the disk and returns the number of bytes.
+    pub fn sync(&mut self) -> Result<u64> {
+        self.file.sync_data()?;
+        Ok(self.position)
+    }
+}
