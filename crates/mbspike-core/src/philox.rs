@@ -36,6 +36,10 @@
 //! stream.fill_uniform(&mut u);
 //! assert_eq!(u[100], stream.uniform(100)); // any draw, without those before it
 //! ```
+#![allow(
+    clippy::inline_always,
+    reason = "code must be inlined to be compiled for the caller's instruction set"
+)]
 
 use pulp::{Arch, Simd, WithSimd};
 use rand_core::RngCore;

@@ -5,6 +5,10 @@
 //! [`Stream`](crate::philox::Stream) of [`Domain::Encode`] at `(epoch, sample, step)`. An intensity
 //! of 0 never fires and one of 1 always does; values outside `[0, 1]` act like the nearer end, and
 //! NaN never fires.
+#![allow(
+    clippy::inline_always,
+    reason = "code must be inlined to be compiled for the caller's instruction set"
+)]
 
 use pulp::{Arch, Simd, WithSimd};
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::{Compression, GzBuilder};
 use mbspike_data::catalog::DatasetName;
+use mbspike_data::idx::{IdxImages, images_to_bytes, labels_to_bytes};
 use mbspike_data::{DatasetConfig, ImageSet, SampleSet};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -32,20 +33,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn write(out: &Path, prefix: &str, set: &ImageSet) -> Result<(), Box<dyn Error>> {
     let [_, height, width] = set.shape;
-    let mut images = header(0x0803, &[set.len(), height, width])?;
-    images.extend_from_slice(&set.images);
-    compress(&out.join(format!("{prefix}-images-idx3-ubyte.gz")), &images)?;
-    let mut labels = header(0x0801, &[set.len()])?;
-    labels.extend_from_slice(&set.labels);
-    compress(&out.join(format!("{prefix}-labels-idx1-ubyte.gz")), &labels)
-}
-
-fn header(magic: u32, sizes: &[usize]) -> Result<Vec<u8>, Box<dyn Error>> {
-    let mut bytes = magic.to_be_bytes().to_vec();
-    for &size in sizes {
-        bytes.extend(u32::try_from(size)?.to_be_bytes());
-    }
-    Ok(bytes)
+    let images = IdxImages { n_images: set.len(), height, width, pixels: set.images.clone() };
+    compress(&out.join(format!("{prefix}-images-idx3-ubyte.gz")), &images_to_bytes(&images))?;
+    compress(&out.join(format!("{prefix}-labels-idx1-ubyte.gz")), &labels_to_bytes(&set.labels))
 }
 
 /// Writes without name and time, so that the file depends on its content only.

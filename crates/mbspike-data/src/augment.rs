@@ -70,12 +70,13 @@ impl AugmentConfig {
         if self.horizontal_flip > 0.0 && rng.uniform() < self.horizontal_flip {
             sample.chunks_exact_mut(width).for_each(<[f32]>::reverse);
         }
-        if self.random_erasing > 0.0 && rng.uniform() < self.random_erasing {
-            if let Some(rectangle) = erased_rectangle([height, width], &mut rng) {
-                for plane in sample.chunks_exact_mut(height * width) {
-                    for y in rectangle.y0..rectangle.y1 {
-                        plane[y * width..][rectangle.x0..rectangle.x1].fill(0.0);
-                    }
+        if self.random_erasing > 0.0
+            && rng.uniform() < self.random_erasing
+            && let Some(rectangle) = erased_rectangle([height, width], &mut rng)
+        {
+            for plane in sample.chunks_exact_mut(height * width) {
+                for y in rectangle.y0..rectangle.y1 {
+                    plane[y * width..][rectangle.x0..rectangle.x1].fill(0.0);
                 }
             }
         }

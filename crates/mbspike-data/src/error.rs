@@ -67,6 +67,14 @@ pub enum Error {
         /// What is wrong with its value.
         message: String,
     },
+    /// A download failed or is not possible.
+    #[error("{dataset} cannot be downloaded: {message}")]
+    Download {
+        /// The dataset's name.
+        dataset: String,
+        /// Why, and what to do instead.
+        message: String,
+    },
     /// The loader's thread ended without handing over its batch.
     #[error("the loader thread died: {0}")]
     Loader(String),

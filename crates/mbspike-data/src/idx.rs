@@ -78,6 +78,23 @@ pub fn parse_labels(input: impl BufRead, file: &Path, n_classes: usize) -> Resul
     }
 }
 
+/// The content of an image file; the inverse of [`parse_images`].
+pub fn images_to_bytes(images: &IdxImages) -> Vec<u8> {
+    to_bytes(IMAGES_MAGIC, &[images.n_images, images.height, images.width], &images.pixels)
+}
+
+/// The content of a label file; the inverse of [`parse_labels`].
+pub fn labels_to_bytes(labels: &[u8]) -> Vec<u8> {
+    to_bytes(LABELS_MAGIC, &[labels.len()], labels)
+}
+
+fn to_bytes(magic: u32, sizes: &[usize], body: &[u8]) -> Vec<u8> {
+    let mut bytes = magic.to_be_bytes().to_vec();
+    bytes.extend(sizes.iter().flat_map(|&size| (size as u32).to_be_bytes()));
+    bytes.extend_from_slice(body);
+    bytes
+}
+
 /// The decompressed content of an idx file, with the position in it.
 struct Source<'a> {
     input: Box<dyn Read + 'a>,

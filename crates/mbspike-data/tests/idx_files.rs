@@ -1,4 +1,9 @@
 //! The idx reader against hand-made files, whole and damaged.
+#![allow(
+    clippy::unwrap_used,
+    clippy::naive_bytecount,
+    reason = "tests may panic and need not be fast"
+)]
 
 use std::io::Write;
 use std::path::Path;

@@ -1,5 +1,10 @@
 //! What a training loop relies on: batches are complete, reproducible and independent of how they
 //! were made.
+#![allow(
+    clippy::unwrap_used,
+    clippy::naive_bytecount,
+    reason = "tests may panic and need not be fast"
+)]
 
 use std::collections::HashMap;
 use std::sync::Arc;
