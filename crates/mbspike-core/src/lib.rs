@@ -2,7 +2,7 @@
 //! levels in a time step instead of one.
 //!
 //! * [`lif`]: leaky integrate-and-fire neurons, forward and backward, fused over time.
-//! * [`conv`]: convolutions, dense or over the non-zeros of their input.
+//! * [`conv`], [`dense`], [`pool`]: convolutions and dense layers that skip zeros, and pooling.
 //! * [`Surrogate`]: the derivatives that stand for that of the spike function.
 //! * [`philox`] and [`poisson`]: counter-based random numbers and Poisson spike trains.
 //!
@@ -11,15 +11,20 @@
 //! are chosen at run time.
 #![warn(missing_docs)]
 
+pub mod activity;
+mod bf16;
 pub mod conv;
+pub mod dense;
 mod error;
 pub mod lif;
 pub mod philox;
 pub mod poisson;
+pub mod pool;
 mod real;
 mod surrogate;
 mod tensor;
 
+pub use bf16::round_to_bf16;
 pub use error::{Error, Result};
 pub use lif::{Decay, LifParams, Reset, Shift};
 pub use real::Real;

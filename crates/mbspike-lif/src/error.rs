@@ -45,6 +45,21 @@ pub enum Error {
         /// The entry.
         name: String,
     },
+    /// Averaged weights were updated or saved while they stood in for the weights.
+    #[error("the averaged weights are in use for evaluation; swap them out first")]
+    Swapped,
+    /// The fused execution was asked for and cannot compute the network.
+    #[error("the network cannot be fused: {reason}")]
+    CannotFuse {
+        /// Why.
+        reason: String,
+    },
+    /// The backward pass did not reach a parameter.
+    #[error("`{name}` has no gradient")]
+    NoGradient {
+        /// The parameter.
+        name: String,
+    },
     /// A kernel's error.
     #[error(transparent)]
     Kernel(#[from] mbspike_core::Error),

@@ -1,15 +1,30 @@
 //! Networks of multi-bit spiking neurons: the architecture notation, layers, losses, optimizers
 //! and monitors.
 //!
-//! A network is written in the field's notation, `28x28-8c5-2a-16c5-2a-10o`, read by [`Arch`].
+//! A network is written in the field's notation, `28x28-8c5-2a-16c5-2a-10o`, read by [`Arch`], and
+//! built by [`Network::new`]; every weight layer is followed by multi-bit LIF neurons
+//! ([`NeuronConfig`]). [`Network::train_step`] gives the loss, the gradients and the
+//! [`Activity`] of a batch, [`optim`] turns gradients into steps.
 #![warn(missing_docs)]
 
 pub mod arch;
+mod dropout;
 mod error;
+mod fused;
+mod init;
+mod layered;
 pub mod loss;
+mod monitor;
+mod network;
+mod neuron;
+pub mod optim;
 mod parameter;
+pub mod schedule;
 
 pub use arch::{Arch, ArchError, Layer, PoolKind, Shape};
 pub use error::{Error, Result};
 pub use loss::{Loss, LossKind, Readout, one_hot};
+pub use monitor::{Activity, PositionActivity};
+pub use network::{Execution, Network, NetworkConfig, Precision, Prediction, StepKey, StepOutput};
+pub use neuron::NeuronConfig;
 pub use parameter::Parameter;

@@ -49,7 +49,7 @@ impl Readout {
                 }
                 let n_steps = T::of(n_steps as f64);
                 for logit in logits {
-                    *logit = *logit / n_steps;
+                    *logit /= n_steps;
                 }
             }
             Self::LastMembrane => logits.copy_from_slice(&seq[seq.len() - logits.len()..]),

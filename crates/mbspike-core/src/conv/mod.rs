@@ -15,4 +15,5 @@ mod shape;
 pub use nonzeros::{ChannelLists, Nonzeros};
 pub use op::conv2d;
 pub use packed::{Conv, PackedWeights};
+pub(crate) use shape::dispatch;
 pub use shape::{ConvShape, ImageLayout, MAX_KERNEL, lanes_for, padded_channels};

@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::params::StepConstants;
-use super::step::{HARD, NONE, SOFT, charge, fire, reset, reset_gradient};
+use super::step::{self, HARD, NONE, SOFT, charge, reset, reset_gradient};
 use super::{LifParams, Reset};
 use crate::error::check_len;
 use crate::surrogate::{Derivative, with_derivative};
@@ -109,7 +109,7 @@ fn step_row<T: Real, const RESET: u8, const POWER_OF_TWO: bool, const FMA: bool>
     let (h, s, v) = (&mut h[..n], &mut s[..n], &mut v[..n]);
     for i in 0..n {
         h[i] = charge::<T, RESET>(x[i], v[i], c);
-        s[i] = fire::<T, POWER_OF_TWO, FMA>(h[i], c);
+        s[i] = step::fire::<T, POWER_OF_TWO, FMA>(h[i], c);
         v[i] = reset::<T, RESET>(h[i], s[i], c);
     }
 }
@@ -127,7 +127,7 @@ fn step_row_in_place<T: Real, const RESET: u8, const POWER_OF_TWO: bool, const F
     for i in 0..n {
         let h = charge::<T, RESET>(x_to_h[i], v[i], c);
         x_to_h[i] = h;
-        s[i] = fire::<T, POWER_OF_TWO, FMA>(h, c);
+        s[i] = step::fire::<T, POWER_OF_TWO, FMA>(h, c);
         v[i] = reset::<T, RESET>(h, s[i], c);
     }
 }
@@ -154,7 +154,7 @@ fn step_row_back<
     for i in 0..n {
         let ds = derivative.at::<FMA>(h[i]);
         // Only the hard reset's gradient needs the spike; elsewhere this is dead code.
-        let s = if RESET == HARD { fire::<T, POWER_OF_TWO, FMA>(h[i], c) } else { T::zero() };
+        let s = if RESET == HARD { step::fire::<T, POWER_OF_TWO, FMA>(h[i], c) } else { T::zero() };
         let dv = reset_gradient::<T, RESET, DETACH>(h[i], s, ds, c);
         let grad_h = grad_v[i] * dv + grad[i] * ds;
         grad[i] = c.gain * grad_h;
@@ -482,6 +482,40 @@ pub fn lif_forward_keep_h<T: Real>(
     if !v.is_empty() {
         Arch::new().dispatch(KeepH { x_to_h, s_seq, v, params });
     }
+    Ok(())
+}
+
+struct Fire<'a, T> {
+    s: &'a mut [T],
+    h: &'a [T],
+    params: &'a LifParams,
+}
+
+impl<T: Real> WithSimd for Fire<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let c = self.params.constants::<T>();
+        let power_of_two = self.params.threshold_is_power_of_two();
+        for (s, h) in self.s.iter_mut().zip(self.h) {
+            *s = match (power_of_two, S::IS_SCALAR) {
+                (true, true) => step::fire::<T, true, false>(*h, &c),
+                (true, false) => step::fire::<T, true, true>(*h, &c),
+                (false, true) => step::fire::<T, false, false>(*h, &c),
+                (false, false) => step::fire::<T, false, true>(*h, &c),
+            };
+        }
+    }
+}
+
+/// The spikes of membranes after charge: `s = k/L`, `k = clamp(floor(h L/θ), 0, L)`.
+///
+/// # Errors
+/// If the slices differ in length. The parameters are not checked.
+pub fn fire<T: Real>(s: &mut [T], h: &[T], params: &LifParams) -> Result<()> {
+    check_len("fire", "s", s.len(), h.len())?;
+    Arch::new().dispatch(Fire { s, h, params });
     Ok(())
 }
 

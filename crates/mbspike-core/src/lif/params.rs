@@ -174,7 +174,7 @@ impl LifParams {
     /// Whether θ is a power of two, so that multiplying by `L/θ` is exact up to the one rounding
     /// that `h·L/θ` has anyway.
     pub(crate) fn threshold_is_power_of_two(&self) -> bool {
-        self.v_threshold.log2().fract() == 0.0
+        self.v_threshold.to_bits().trailing_zeros() >= f64::MANTISSA_DIGITS - 1
     }
 }
 

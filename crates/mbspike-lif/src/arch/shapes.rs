@@ -69,7 +69,8 @@ fn check_order(
     flat: bool,
 ) -> Result<(), ArchError> {
     match (before, layer) {
-        (Some(Layer::Output { .. }), Layer::Vote { .. }) => Ok(()),
+        (Some(Layer::Output { .. }), Layer::Vote { .. })
+        | (Some(Layer::Conv { .. }), Layer::BatchNorm) => Ok(()),
         (Some(Layer::Output { .. }), _) => {
             Err(place.error(" after the output layer", "a vote such as `vote10`, or the end"))
         }
@@ -77,12 +78,11 @@ fn check_order(
         (_, Layer::Vote { .. }) => {
             Err(place.error(" before the output layer", "a vote right after the output layer"))
         }
-        (Some(Layer::Conv { .. }), Layer::BatchNorm) => Ok(()),
-        (_, Layer::BatchNorm) => Err(place.error(
-            before
-                .map_or_else(|| " after the input".to_owned(), |layer| format!(" after `{layer}`")),
-            "batch normalization right after a convolution",
-        )),
+        (_, Layer::BatchNorm) => {
+            let after = before.map_or_else(|| "the input".to_owned(), |layer| format!("`{layer}`"));
+            let expected = "batch normalization right after a convolution";
+            Err(place.error(format!(" after {after}"), expected))
+        }
         (_, Layer::Conv { .. } | Layer::Pool { .. }) if flat => Err(place.error(
             " after a dense layer",
             "a dense layer, dropout or the output: there is no map any more",

@@ -1,0 +1,34 @@
+//! Brain floating point: f32 with 8 bits of precision.
+
+use pulp::Arch;
+
+/// Rounds every element to the nearest bf16 value, ties to even; NaN stays NaN.
+pub fn round_to_bf16(values: &mut [f32]) {
+    Arch::new().dispatch(|| {
+        for value in values.iter_mut() {
+            let bits = value.to_bits();
+            let rounded = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) & 0xFFFF_0000;
+            *value = if value.is_nan() { *value } else { f32::from_bits(rounded) };
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn agrees_with_candle() {
+        let values: Vec<f32> =
+            (0..100_000_u32).map(|i| f32::from_bits(i.wrapping_mul(42_949))).collect();
+        let mut rounded = values.clone();
+        round_to_bf16(&mut rounded);
+        let tensor = Tensor::new(&values[..], &Device::Cpu).unwrap();
+        let want = tensor.to_dtype(DType::BF16).unwrap().to_dtype(DType::F32).unwrap();
+        for ((x, got), want) in values.iter().zip(rounded).zip(want.to_vec1::<f32>().unwrap()) {
+            assert!(got == want || (x.is_nan() && got.is_nan()), "{x} became {got}, not {want}");
+        }
+    }
+}

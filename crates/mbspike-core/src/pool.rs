@@ -1,0 +1,356 @@
+//! Average and maximum pooling with stride equal to the window.
+//!
+//! Once for one channels-last image ([`Pool`]), once as a candle operation on a batch,
+//! channels first ([`pool2d`]). The gradient of a maximum goes to the first largest element of the
+//! window, as in PyTorch: spikes tie all the time. Rows and columns that do not fill a window are
+//! left out, as in PyTorch.
+
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, WithDType};
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::conv::ImageLayout;
+use crate::error::check_len;
+use crate::tensor::{contiguous, read, write};
+use crate::{Real, Result};
+
+/// What is taken of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PoolKind {
+    /// The mean.
+    Average,
+    /// The largest value.
+    Max,
+}
+
+/// Pooling of one channels-last image with a square window.
+#[derive(Debug, Clone, Copy)]
+pub struct Pool {
+    /// What is taken of a window.
+    pub kind: PoolKind,
+    /// Side of the window.
+    pub size: usize,
+}
+
+impl Pool {
+    /// Pools `x` of layout `x_layout` into `y` of layout `y_layout`, whose padding is left alone.
+    ///
+    /// # Errors
+    /// If a slice has the wrong length or the layouts do not agree.
+    pub fn forward(
+        &self,
+        y: &mut [f32],
+        y_layout: &ImageLayout,
+        x: &[f32],
+        x_layout: &ImageLayout,
+    ) -> Result<()> {
+        self.check(y_layout, y.len(), x_layout, x.len())?;
+        Arch::new().dispatch(Forward { pool: *self, y, y_layout, x, x_layout });
+        Ok(())
+    }
+
+    /// Gradient of the input, `dx` of layout `x_layout`, from that of the output, `dy` of layout
+    /// `dy_layout`; a maximum needs the input `x` again.
+    ///
+    /// # Errors
+    /// If a slice has the wrong length or the layouts do not agree.
+    pub fn backward(
+        &self,
+        dx: &mut [f32],
+        x: &[f32],
+        x_layout: &ImageLayout,
+        dy: &[f32],
+        dy_layout: &ImageLayout,
+    ) -> Result<()> {
+        self.check(dy_layout, dy.len(), x_layout, dx.len())?;
+        if self.kind == PoolKind::Max {
+            check_len("Pool::backward", "x", x.len(), x_layout.len())?;
+        }
+        let covered = x_layout.height % self.size == 0 && x_layout.width % self.size == 0;
+        if !covered || self.kind == PoolKind::Max {
+            dx.fill(0.0);
+        }
+        Arch::new().dispatch(Backward { pool: *self, dx, x, x_layout, dy, dy_layout });
+        Ok(())
+    }
+
+    fn check(&self, y: &ImageLayout, n_y: usize, x: &ImageLayout, n_x: usize) -> Result<()> {
+        const OP: &str = "Pool";
+        check_len(OP, "y", n_y, y.len())?;
+        check_len(OP, "x", n_x, x.len())?;
+        check_len(OP, "y's pixel", y.stride, x.stride)?;
+        check_len(OP, "y's height", y.height, x.height / self.size)?;
+        check_len(OP, "y's width", y.width, x.width / self.size)
+    }
+}
+
+struct Forward<'a> {
+    pool: Pool,
+    y: &'a mut [f32],
+    y_layout: &'a ImageLayout,
+    x: &'a [f32],
+    x_layout: &'a ImageLayout,
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        match (self.pool.kind, self.y_layout.stride, self.pool.size) {
+            (PoolKind::Average, 8, 2) => self.average::<8, 2>(),
+            (PoolKind::Average, 16, 2) => self.average::<16, 2>(),
+            (PoolKind::Average, stride, _) if stride % 8 == 0 => self.average::<8, 0>(),
+            (PoolKind::Average, ..) => self.average::<1, 0>(),
+            (PoolKind::Max, ..) => self.maximum(),
+        }
+    }
+}
+
+impl Forward<'_> {
+    /// Channels in runs of `RUN`; the window is `SIZE` wide, or, if that is 0, as the pool says.
+    #[inline(always)]
+    fn average<const RUN: usize, const SIZE: usize>(self) {
+        let size = if SIZE == 0 { self.pool.size } else { SIZE };
+        let (stride, pitch) = (self.x_layout.stride, self.x_layout.pitch());
+        let scale = 1.0 / (size * size) as f32;
+        for row in 0..self.y_layout.height {
+            let x = &self.x[self.x_layout.row(row * size).start..];
+            let y = &mut self.y[self.y_layout.row(row)];
+            for (column, y) in y.chunks_exact_mut(stride).enumerate() {
+                for (run, y) in y.as_chunks_mut::<RUN>().0.iter_mut().enumerate() {
+                    let x = &x[column * size * stride + run * RUN..];
+                    let mut sum = [0.0; RUN];
+                    for at in (0..size).flat_map(|dy| (0..size).map(move |dx| (dy, dx))) {
+                        let x: &[f32; RUN] = x[at.0 * pitch + at.1 * stride..]
+                            .first_chunk()
+                            .expect("a window lies inside the image");
+                        for (sum, x) in sum.iter_mut().zip(x) {
+                            *sum += x;
+                        }
+                    }
+                    *y = sum.map(|sum| sum * scale);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn maximum(self) {
+        let (size, stride, pitch) = (self.pool.size, self.x_layout.stride, self.x_layout.pitch());
+        for row in 0..self.y_layout.height {
+            let x = &self.x[self.x_layout.row(row * size).start..];
+            let y = &mut self.y[self.y_layout.row(row)];
+            for (column, y) in y.chunks_exact_mut(stride).enumerate() {
+                let x = &x[column * size * stride..];
+                for (channel, y) in y.iter_mut().enumerate() {
+                    *y = x[first_largest(&x[channel..], size, stride, pitch) + channel];
+                }
+            }
+        }
+    }
+}
+
+/// Where the first largest element of a window lies, from its first; NaN counts as largest.
+#[inline(always)]
+fn first_largest<T: Real>(x: &[T], size: usize, stride: usize, pitch: usize) -> usize {
+    let mut best = 0;
+    for at in (0..size).flat_map(|dy| (0..size).map(move |dx| dy * pitch + dx * stride)) {
+        if x[at] > x[best] || (x[at].is_nan() && !x[best].is_nan()) {
+            best = at;
+        }
+    }
+    best
+}
+
+struct Backward<'a> {
+    pool: Pool,
+    dx: &'a mut [f32],
+    x: &'a [f32],
+    x_layout: &'a ImageLayout,
+    dy: &'a [f32],
+    dy_layout: &'a ImageLayout,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        match (self.pool.kind, self.dy_layout.stride, self.pool.size) {
+            (PoolKind::Average, 8, 2) => self.average::<8, 2>(),
+            (PoolKind::Average, 16, 2) => self.average::<16, 2>(),
+            (PoolKind::Average, stride, _) if stride % 8 == 0 => self.average::<8, 0>(),
+            (PoolKind::Average, ..) => self.average::<1, 0>(),
+            (PoolKind::Max, ..) => self.maximum(),
+        }
+    }
+}
+
+impl Backward<'_> {
+    #[inline(always)]
+    fn average<const RUN: usize, const SIZE: usize>(self) {
+        let size = if SIZE == 0 { self.pool.size } else { SIZE };
+        let (stride, pitch) = (self.x_layout.stride, self.x_layout.pitch());
+        let scale = 1.0 / (size * size) as f32;
+        for row in 0..self.dy_layout.height {
+            let dx = &mut self.dx[self.x_layout.row(row * size).start..];
+            let dy = &self.dy[self.dy_layout.row(row)];
+            for (column, dy) in dy.chunks_exact(stride).enumerate() {
+                for (run, dy) in dy.as_chunks::<RUN>().0.iter().enumerate() {
+                    let dx = &mut dx[column * size * stride + run * RUN..];
+                    let share = dy.map(|g| g * scale);
+                    for at in (0..size).flat_map(|dy| (0..size).map(move |dx| (dy, dx))) {
+                        *dx[at.0 * pitch + at.1 * stride..]
+                            .first_chunk_mut()
+                            .expect("a window lies inside the image") = share;
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn maximum(self) {
+        let (size, stride, pitch) = (self.pool.size, self.x_layout.stride, self.x_layout.pitch());
+        for row in 0..self.dy_layout.height {
+            let start = self.x_layout.row(row * size).start;
+            let dy = &self.dy[self.dy_layout.row(row)];
+            for (column, dy) in dy.chunks_exact(stride).enumerate() {
+                for (channel, dy) in dy.iter().enumerate() {
+                    let window = start + column * size * stride + channel;
+                    let at = first_largest(&self.x[window..], size, stride, pitch);
+                    self.dx[window + at] = *dy;
+                }
+            }
+        }
+    }
+}
+
+/// Pooling of `[N, C, H, W]` with a square window, in f32 or f64; differentiable.
+///
+/// # Errors
+/// If the tensor has another rank or the window is larger than the image.
+pub fn pool2d(x: &Tensor, kind: PoolKind, size: usize) -> Result<Tensor> {
+    let (_, _, height, width) = x.dims4()?;
+    if size == 0 || size > height.min(width) {
+        return Err(crate::Error::InvalidParameter {
+            name: "pool size",
+            expected: "at least 1 and not larger than the image",
+            got: size.to_string(),
+        });
+    }
+    Ok(x.contiguous()?.apply_op1(Pool2d { kind, size })?)
+}
+
+struct Pool2d {
+    kind: PoolKind,
+    size: usize,
+}
+
+/// Height and width of an image and of its pooled form.
+#[derive(Clone, Copy)]
+struct Planes {
+    width: usize,
+    n_x: usize,
+    pooled_width: usize,
+    n_y: usize,
+}
+
+impl Pool2d {
+    fn planes(&self, dims: &[usize]) -> Planes {
+        let (height, width) = (dims[2], dims[3]);
+        let pooled_width = width / self.size;
+        Planes { width, n_x: height * width, pooled_width, n_y: height / self.size * pooled_width }
+    }
+
+    fn forward<T: Real>(&self, x: &[T], p: Planes) -> Vec<T> {
+        let scale = T::of(1.0 / (self.size * self.size) as f64);
+        let mut y = vec![T::zero(); x.len() / p.n_x.max(1) * p.n_y];
+        y.par_chunks_mut(p.n_y).zip(x.par_chunks(p.n_x)).for_each(|(y, x)| {
+            for (i, y) in y.iter_mut().enumerate() {
+                let window = &x[self.window(i, p)..];
+                *y = match self.kind {
+                    PoolKind::Average => self.offsets(p).map(|at| window[at]).sum::<T>() * scale,
+                    PoolKind::Max => window[first_largest(window, self.size, 1, p.width)],
+                };
+            }
+        });
+        y
+    }
+
+    fn backward<T: Real>(&self, x: &[T], dy: &[T], p: Planes) -> Vec<T> {
+        let scale = T::of(1.0 / (self.size * self.size) as f64);
+        let mut dx = vec![T::zero(); x.len()];
+        let planes = dx.par_chunks_mut(p.n_x).zip(x.par_chunks(p.n_x)).zip(dy.par_chunks(p.n_y));
+        planes.for_each(|((dx, x), dy)| {
+            for (i, &dy) in dy.iter().enumerate() {
+                let window = self.window(i, p);
+                match self.kind {
+                    PoolKind::Average => {
+                        self.offsets(p).for_each(|at| dx[window + at] = dy * scale);
+                    }
+                    PoolKind::Max => {
+                        let at = first_largest(&x[window..], self.size, 1, p.width);
+                        dx[window + at] = dy;
+                    }
+                }
+            }
+        });
+        dx
+    }
+
+    /// Where the window of output `i` starts.
+    fn window(&self, i: usize, p: Planes) -> usize {
+        (i / p.pooled_width * p.width + i % p.pooled_width) * self.size
+    }
+
+    fn offsets(&self, p: Planes) -> impl Iterator<Item = usize> {
+        let size = self.size;
+        (0..size).flat_map(move |y| (0..size).map(move |x| y * p.width + x))
+    }
+}
+
+impl CustomOp1 for Pool2d {
+    fn name(&self) -> &'static str {
+        "pool2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let dims = layout.dims();
+        let planes = self.planes(dims);
+        let y = match x {
+            CpuStorage::F32(x) => {
+                f32::to_cpu_storage_owned(self.forward(contiguous(x, layout)?, planes))
+            }
+            CpuStorage::F64(x) => {
+                f64::to_cpu_storage_owned(self.forward(contiguous(x, layout)?, planes))
+            }
+            _ => candle_core::bail!("pool2d takes an f32 or f64 tensor"),
+        };
+        let dims = [dims[0], dims[1], dims[2] / self.size, dims[3] / self.size];
+        Ok((y, dims.as_slice().into()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let dy = dy.contiguous()?;
+        let planes = self.planes(x.dims());
+        let dx = match x.dtype() {
+            DType::F32 => {
+                let dx = read::<f32, _>(x, |x| {
+                    read::<f32, _>(&dy, |dy| Ok(self.backward(x, dy, planes)))
+                });
+                write(dx.map_err(candle_core::Error::wrap)?, x.dims())?
+            }
+            _ => {
+                let dx = read::<f64, _>(x, |x| {
+                    read::<f64, _>(&dy, |dy| Ok(self.backward(x, dy, planes)))
+                });
+                write(dx.map_err(candle_core::Error::wrap)?, x.dims())?
+            }
+        };
+        Ok(Some(dx))
+    }
+}

@@ -1,0 +1,215 @@
+use candle_core::Device;
+use mbspike_core::LifParams;
+use mbspike_core::conv::{Conv, ConvShape, ImageLayout, MAX_KERNEL};
+use mbspike_core::dense::Dense;
+use mbspike_core::pool::Pool;
+
+use crate::network::Built;
+use crate::{Layer, NetworkConfig, Precision, Readout, Shape};
+
+/// What a sample goes through, in order.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Convolution, neurons, and the pooling right after them.
+    Conv { conv: Box<Conv>, weight: usize, bias: Option<usize>, lif: LifParams, pool: Option<Pool> },
+    /// Dense layer and neurons. `columns[i]` is the column of the weight that element `i` of the
+    /// channels-last input multiplies; padding channels have none.
+    Dense {
+        dense: Dense,
+        weight: usize,
+        bias: Option<usize>,
+        lif: LifParams,
+        columns: Vec<Option<u32>>,
+    },
+    /// Pooling that does not follow neurons directly.
+    Pool(Pool),
+    /// Dropout; `index` counts such layers.
+    Dropout { p: f64, index: usize },
+}
+
+/// A stage with the layouts around it.
+#[derive(Debug)]
+pub(super) struct PlannedStage {
+    pub(super) stage: Stage,
+    /// How it reads its input, and how it writes its output: with the padding that the next stage
+    /// asks for.
+    pub(super) input: ImageLayout,
+    pub(super) output: ImageLayout,
+    /// Whether the gradient of its input is wanted: whether anything before it learns.
+    pub(super) needs_input_gradient: bool,
+    /// Where its activity is counted, if it spikes.
+    pub(super) position: Option<usize>,
+}
+
+impl PlannedStage {
+    /// Layout of the neurons before pooling, if it has any.
+    pub(super) fn neurons(&self) -> Option<ImageLayout> {
+        match &self.stage {
+            Stage::Conv { conv, .. } => Some(*conv.y_layout()),
+            Stage::Dense { .. } => Some(self.output),
+            Stage::Pool(_) | Stage::Dropout { .. } => None,
+        }
+    }
+}
+
+/// The network as stages, with everything that depends on sizes alone.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(super) stages: Vec<PlannedStage>,
+    pub(super) input: ImageLayout,
+    pub(super) n_outputs: usize,
+    /// Outputs in a group that votes; 1 where there is no vote.
+    pub(super) group: usize,
+    pub(super) readout: Readout,
+    pub(super) reads_membrane: bool,
+    pub(super) bf16: bool,
+    pub(super) checkpoint_steps: Option<usize>,
+}
+
+fn unpadded(shape: Shape, stride: usize) -> ImageLayout {
+    let Shape { channels, height, width } = shape;
+    ImageLayout { height, width, channels, stride, padding: 0 }
+}
+
+impl Plan {
+    /// Plans a network, or says why it cannot be computed one sample at a time.
+    pub(crate) fn new(
+        config: &NetworkConfig,
+        layers: &[Built],
+        device: &Device,
+    ) -> Result<Self, String> {
+        if !device.is_cpu() {
+            return Err("it runs on the CPU only".into());
+        }
+        if config.precision == Precision::F64 {
+            return Err("it computes in f32 or bf16, not in f64".into());
+        }
+        if config.neuron.learnable_tau {
+            return Err("learnable time constants are computed layer by layer".into());
+        }
+        let mut shapes = config.arch.shapes().map_err(|e| e.to_string())?;
+        // Batch normalization is a layer of the notation but not of `layers`.
+        let mut is_norm = config.arch.layers.iter().map(|l| *l == Layer::BatchNorm);
+        shapes.retain(|_| !is_norm.next().unwrap_or(false));
+
+        let input = unpadded(config.arch.input, config.arch.input.channels);
+        let mut plan = Self {
+            stages: vec![],
+            input,
+            n_outputs: 0,
+            group: 1,
+            readout: config.readout,
+            reads_membrane: config.readout.reads_membrane(),
+            bf16: config.precision == Precision::Bf16,
+            checkpoint_steps: config.checkpoint_steps,
+        };
+        let (mut at, mut n_positions, mut learns) = (input, 1, false);
+        for (layer, shape) in layers.iter().zip(shapes) {
+            let mut position = None;
+            let (stage, output) = match layer {
+                Built::Conv { norm: Some(_), .. } => {
+                    return Err("batch normalization needs the whole batch at once".into());
+                }
+                Built::Conv { weight, bias, padding, lif, .. } => {
+                    let Some(Layer::Conv { kernel, .. }) = conv_of(config, *weight, layers) else {
+                        return Err("a convolution without its size".into());
+                    };
+                    if kernel > MAX_KERNEL {
+                        return Err(format!("kernels are at most {MAX_KERNEL} wide, not {kernel}"));
+                    }
+                    let conv_shape = ConvShape {
+                        in_channels: at.channels,
+                        out_channels: shape.channels,
+                        height: at.height,
+                        width: at.width,
+                        kernel,
+                        padding: *padding,
+                    };
+                    let conv = Conv::new(conv_shape, at.stride).map_err(|e| e.to_string())?;
+                    let output = *conv.y_layout();
+                    position = Some(n_positions);
+                    let (weight, bias, lif) = (*weight, *bias, lif.params);
+                    (Stage::Conv { conv: Box::new(conv), weight, bias, lif, pool: None }, output)
+                }
+                Built::Dense { weight, bias, lif } => {
+                    let dense = Dense::new(at.len(), shape.channels);
+                    position = Some(n_positions);
+                    plan.n_outputs = shape.channels;
+                    let (weight, bias, lif) = (*weight, *bias, lif.params);
+                    let columns = columns_of(&at);
+                    let output = unpadded(shape, dense.out_stride());
+                    (Stage::Dense { dense, weight, bias, lif, columns }, output)
+                }
+                Built::Pool { kind, size } => {
+                    let pool = Pool { kind: *kind, size: *size };
+                    let output = unpadded(shape, at.stride);
+                    // Pooling right after a convolution's neurons belongs to that stage.
+                    if let Some(PlannedStage {
+                        stage: Stage::Conv { pool: fused, .. },
+                        output: out,
+                        ..
+                    }) = plan.stages.last_mut()
+                        && fused.is_none()
+                    {
+                        *fused = Some(pool);
+                        *out = output;
+                        at = output;
+                        continue;
+                    }
+                    (Stage::Pool(pool), output)
+                }
+                Built::Dropout { p, index } => (Stage::Dropout { p: *p, index: *index }, at),
+                Built::Vote { group } => {
+                    plan.group = *group;
+                    continue;
+                }
+            };
+            n_positions += usize::from(position.is_some());
+            plan.stages.push(PlannedStage {
+                stage,
+                input: at,
+                output,
+                needs_input_gradient: learns,
+                position,
+            });
+            learns |= position.is_some();
+            at = output;
+        }
+        plan.pad_for_consumers();
+        Ok(plan)
+    }
+
+    /// Gives each layout the padding that the stage reading it asks for.
+    fn pad_for_consumers(&mut self) {
+        for i in 0..self.stages.len() {
+            let Stage::Conv { conv, .. } = &self.stages[i].stage else { continue };
+            let padding = conv.shape().padding;
+            self.stages[i].input.padding = padding;
+            match i.checked_sub(1) {
+                Some(before) => self.stages[before].output.padding = padding,
+                None => self.input.padding = padding,
+            }
+        }
+    }
+}
+
+/// The notation's layer whose weight is parameter `weight`.
+fn conv_of(config: &NetworkConfig, weight: usize, layers: &[Built]) -> Option<Layer> {
+    let n_before = layers
+        .iter()
+        .take_while(|layer| !matches!(layer, Built::Conv { weight: w, .. } if *w == weight))
+        .filter(|layer| matches!(layer, Built::Conv { .. }))
+        .count();
+    config.arch.layers.iter().filter(|l| matches!(l, Layer::Conv { .. })).nth(n_before).copied()
+}
+
+/// For each element of an unpadded channels-last map, its place in `[C, H, W]`.
+pub(super) fn columns_of(layout: &ImageLayout) -> Vec<Option<u32>> {
+    let n_pixels = layout.height * layout.width;
+    (0..n_pixels * layout.stride)
+        .map(|i| {
+            let (pixel, channel) = (i / layout.stride, i % layout.stride);
+            (channel < layout.channels).then_some((channel * n_pixels + pixel) as u32)
+        })
+        .collect()
+}

@@ -1,0 +1,209 @@
+//! The network one layer at a time, as tensor operations under candle's autograd: the definition,
+//! and the path of everything that is not fused.
+
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape as TensorShape, Tensor, WithDType};
+use candle_nn::{BatchNorm, ModuleT};
+use mbspike_core::conv::{MAX_KERNEL, conv2d};
+use mbspike_core::lif::{lif_multi_step, lif_multi_step_learnable_tau, lif_multi_step_with_v};
+use mbspike_core::pool::pool2d;
+
+use crate::dropout;
+use crate::monitor::PositionActivity;
+use crate::network::{Built, BuiltLif, Norm};
+use crate::{Activity, Error, Loss, Network, Precision, Prediction, Result, StepKey, StepOutput};
+
+/// PyTorch's defaults of batch normalization.
+const NORM_EPSILON: f64 = 1e-5;
+const NORM_MOMENTUM: f64 = 0.1;
+
+pub(crate) fn train_step(
+    network: &Network,
+    x_seq: &Tensor,
+    targets: &Tensor,
+    loss: Loss,
+    key: StepKey,
+) -> Result<StepOutput> {
+    let (logits, activity) = forward(network, x_seq, Some(key))?;
+    let loss = loss.forward_tensor(&logits, &targets.to_dtype(logits.dtype())?)?;
+    let mut gradients = loss.backward()?;
+    let gradients = network
+        .parameters
+        .iter()
+        .map(|p| gradients.remove(&p.var).ok_or_else(|| Error::NoGradient { name: p.name.clone() }))
+        .collect::<Result<_>>()?;
+    let loss = loss.to_dtype(DType::F64)?.to_scalar()?;
+    Ok(StepOutput { loss, logits: logits.detach(), gradients, activity })
+}
+
+pub(crate) fn predict(network: &Network, x_seq: &Tensor) -> Result<Prediction> {
+    let (logits, activity) = forward(network, x_seq, None)?;
+    Ok(Prediction { logits: logits.detach(), activity })
+}
+
+/// Class scores `[B, n_classes]` and activity; in training mode where a key is given.
+fn forward(
+    network: &Network,
+    x_seq: &Tensor,
+    training: Option<StepKey>,
+) -> Result<(Tensor, Activity)> {
+    let config = &network.config;
+    let dtype = if config.precision == Precision::F64 { DType::F64 } else { DType::F32 };
+    let mut seq = x_seq.to_dtype(dtype)?.to_device(&network.device)?;
+    let mut activity = Activity { positions: vec![PositionActivity::of(&seq)?] };
+    let mut logits = None;
+    for layer in &network.layers {
+        match layer {
+            Built::Conv { weight, bias, padding, norm, lif } => {
+                let (n_steps, batch_size) = (seq.dim(0)?, seq.dim(1)?);
+                let x = operand(config.precision, &seq.flatten(0, 1)?)?;
+                let weight = operand(config.precision, &network.parameters[*weight].var)?;
+                let x = if weight.dim(2)? <= MAX_KERNEL {
+                    conv2d(&x, &weight, *padding)?
+                } else {
+                    x.conv2d(&weight, *padding, 1, 1, 1)?
+                };
+                let mut x = rounded_gradient(config.precision, &x)?;
+                if let Some(bias) = bias {
+                    let bias = &network.parameters[*bias].var;
+                    x = x.broadcast_add(&bias.reshape((1, bias.elem_count(), 1, 1))?)?;
+                }
+                if let Some(norm) = norm {
+                    x = normalize(network, *norm, &x, training.is_some())?;
+                }
+                let mut dims = vec![n_steps, batch_size];
+                dims.extend_from_slice(&x.dims()[1..]);
+                seq = neurons(network, lif, &x.reshape(dims)?)?.0;
+                activity.positions.push(PositionActivity::of(&seq)?);
+            }
+            Built::Dense { weight, bias, lif } => {
+                let (n_steps, batch_size) = (seq.dim(0)?, seq.dim(1)?);
+                let x = operand(config.precision, &seq.flatten(0, 1)?.flatten_from(1)?)?;
+                let weight = operand(config.precision, &network.parameters[*weight].var)?;
+                let mut x = rounded_gradient(config.precision, &x.matmul(&weight.t()?)?)?;
+                if let Some(bias) = bias {
+                    x = x.broadcast_add(&network.parameters[*bias].var)?;
+                }
+                let x = x.reshape((n_steps, batch_size, ()))?;
+                let (s_seq, v_seq) = neurons(network, lif, &x)?;
+                activity.positions.push(PositionActivity::of(&s_seq)?);
+                logits = Some(config.readout.forward_tensor(v_seq.as_ref().unwrap_or(&s_seq))?);
+                seq = s_seq;
+            }
+            Built::Pool { kind, size } => {
+                let (n_steps, batch_size) = (seq.dim(0)?, seq.dim(1)?);
+                let x = pool2d(&seq.flatten(0, 1)?, *kind, *size)?;
+                let (_, c, h, w) = x.dims4()?;
+                seq = x.reshape((n_steps, batch_size, c, h, w))?;
+            }
+            Built::Dropout { p, index } => {
+                if let Some(key) = training {
+                    seq = drop(&seq, *p, *index, key)?;
+                }
+            }
+            Built::Vote { group } => {
+                let scores = logits.take().expect("the notation has vote after the output only");
+                let n_classes = scores.dim(1)? / group;
+                logits = Some(scores.reshape((scores.dim(0)?, n_classes, *group))?.mean(2)?);
+            }
+        }
+    }
+    Ok((logits.expect("the notation has an output layer"), activity))
+}
+
+/// Spikes, and membranes where the readout takes them.
+fn neurons(network: &Network, lif: &BuiltLif, x_seq: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+    let v_init = Tensor::zeros(&x_seq.dims()[1..], x_seq.dtype(), x_seq.device())?;
+    Ok(match lif.tau {
+        Some(tau) => {
+            let tau = &network.parameters[tau].var;
+            (lif_multi_step_learnable_tau(x_seq, &v_init, tau, &lif.params)?, None)
+        }
+        None if lif.reads_membrane => {
+            let (s_seq, v_seq) = lif_multi_step_with_v(x_seq, &v_init, &lif.params)?;
+            (s_seq, Some(v_seq))
+        }
+        None => (lif_multi_step(x_seq, &v_init, &lif.params)?, None),
+    })
+}
+
+/// Batch normalization over steps and samples, `[T·B, C, H, W]`.
+fn normalize(network: &Network, norm: Norm, x: &Tensor, training: bool) -> Result<Tensor> {
+    let parameter = |i: usize| network.parameters[i].var.as_tensor().clone();
+    let buffer = |i: usize| network.buffers[i].var.as_tensor().clone();
+    let mean = buffer(norm.mean);
+    let norm = BatchNorm::new_with_momentum(
+        mean.elem_count(),
+        mean,
+        buffer(norm.variance),
+        parameter(norm.weight),
+        parameter(norm.bias),
+        NORM_EPSILON,
+        NORM_MOMENTUM,
+    )?;
+    Ok(norm.forward_t(x, training)?)
+}
+
+/// Multiplies by a mask that is the same at all steps.
+fn drop(seq: &Tensor, p: f64, index: usize, key: StepKey) -> Result<Tensor> {
+    let batch_size = seq.dim(1)?;
+    let n: usize = seq.dims()[2..].iter().product();
+    let mut mask = vec![0.0_f32; batch_size * n];
+    for (sample, mask) in mask.chunks_exact_mut(n).enumerate() {
+        dropout::fill_mask(mask, p, index, sample, key);
+    }
+    let mut dims = seq.dims().to_vec();
+    dims[0] = 1;
+    let mask = Tensor::from_vec(mask, dims, seq.device())?.to_dtype(seq.dtype())?;
+    Ok(seq.broadcast_mul(&mask)?)
+}
+
+/// An operand of a product: rounded to bf16 in that precision, with the gradient passing
+/// unchanged.
+fn operand(precision: Precision, x: &Tensor) -> Result<Tensor> {
+    Ok(match precision {
+        Precision::Bf16 => x.apply_op1(Round { forward: true })?,
+        Precision::F32 | Precision::F64 => x.clone(),
+    })
+}
+
+/// The result of a product, whose gradient is an operand of the backward products.
+fn rounded_gradient(precision: Precision, y: &Tensor) -> Result<Tensor> {
+    Ok(match precision {
+        Precision::Bf16 => y.apply_op1(Round { forward: false })?,
+        Precision::F32 | Precision::F64 => y.clone(),
+    })
+}
+
+/// Rounds to bf16 in one direction and passes values through in the other.
+struct Round {
+    forward: bool,
+}
+
+fn rounded(x: &Tensor) -> candle_core::Result<Tensor> {
+    x.to_dtype(DType::BF16)?.to_dtype(DType::F32)
+}
+
+impl CustomOp1 for Round {
+    fn name(&self) -> &'static str {
+        "round_to_bf16"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, TensorShape)> {
+        let (CpuStorage::F32(x), Some((start, end))) = (x, layout.contiguous_offsets()) else {
+            candle_core::bail!("round_to_bf16 takes a contiguous f32 tensor")
+        };
+        let mut values = x[start..end].to_vec();
+        if self.forward {
+            mbspike_core::round_to_bf16(&mut values);
+        }
+        Ok((f32::to_cpu_storage_owned(values), layout.shape().clone()))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        Ok(Some(if self.forward { grad.clone() } else { rounded(grad)? }))
+    }
+}

@@ -1,0 +1,67 @@
+use candle_core::{DType, Tensor};
+use mbspike_core::activity::count;
+
+use crate::Result;
+
+/// Activity at one measuring position.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PositionActivity {
+    /// Elements seen: neurons times steps times samples.
+    pub n_elements: u64,
+    /// Elements that are not zero.
+    pub n_nonzero: u64,
+    /// Sum of the elements.
+    pub sum: f64,
+}
+
+impl PositionActivity {
+    pub(crate) fn add(&mut self, n_elements: usize, (n_nonzero, sum): (u64, f64)) {
+        self.n_elements += n_elements as u64;
+        self.n_nonzero += n_nonzero;
+        self.sum += sum;
+    }
+
+    /// Adds what was seen elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        self.n_elements += other.n_elements;
+        self.n_nonzero += other.n_nonzero;
+        self.sum += other.sum;
+    }
+
+    /// What `tensor` holds.
+    pub(crate) fn of(tensor: &Tensor) -> Result<Self> {
+        let mut activity = Self::default();
+        let tensor = tensor.detach().to_dtype(DType::F32)?.contiguous()?;
+        let counts = mbspike_core::read::<f32, _>(&tensor, |values| Ok(count(values)))?;
+        activity.add(tensor.elem_count(), counts);
+        Ok(activity)
+    }
+}
+
+/// Activity at every measuring position, the thesis's `nnz1 … nnzK`: the input first, then after
+/// each layer of neurons, the output last.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Activity {
+    /// In the order of [`Network::positions`](crate::Network::positions).
+    pub positions: Vec<PositionActivity>,
+}
+
+impl Activity {
+    /// Adds what was seen elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        self.positions.resize(self.positions.len().max(other.positions.len()), Default::default());
+        for (sum, more) in self.positions.iter_mut().zip(&other.positions) {
+            sum.merge(more);
+        }
+    }
+
+    /// Share of non-zero elements at each position, in `0..=1` (the firing rate).
+    pub fn nonzero_rate(&self) -> Vec<f64> {
+        self.positions.iter().map(|p| p.n_nonzero as f64 / p.n_elements.max(1) as f64).collect()
+    }
+
+    /// Mean element at each position: for spikes, in `0..=1`.
+    pub fn mean_value(&self) -> Vec<f64> {
+        self.positions.iter().map(|p| p.sum / p.n_elements.max(1) as f64).collect()
+    }
+}

@@ -1,0 +1,225 @@
+//! The two ways a network is computed agree, and neither depends on the number of threads.
+
+use candle_core::{DType, Device, Tensor};
+use mbspike_core::{Reset, Shift, Surrogate};
+use mbspike_lif::{
+    Execution, Loss, LossKind, Network, NetworkConfig, Precision, Readout, StepKey, StepOutput,
+    one_hot,
+};
+
+/// Every sequence of layers that the fused execution supports, in small.
+const ARCHS: &[&str] = &[
+    "12x12-8c5-2a-16c5-2a-10o",
+    "12x12-8c5-2m-16c3-2m-10o",
+    "12x12x2-6c3-5c3v-2a-20-4o",
+    "12x12x3-8c5v-2a-dp0.3-12c3-2a-dp0.5-30-dp0.2-20o-vote5",
+    "12x12-2a-8c3-10o",
+    "12x12x2-2m-2a-7c3-9c1-3o",
+    "12x12-33c3-17c2v-10o",
+    "12x12-40-30-10o",
+    "12x12x2-dp0.5-16c3-3a-10o",
+    "13x11-24c7-10o",
+];
+
+fn input(arch: &str, n_steps: usize, batch_size: usize) -> (Tensor, Tensor) {
+    let arch: mbspike_lif::Arch = arch.parse().unwrap();
+    let s = arch.input;
+    let n = n_steps * batch_size * s.n_elements();
+    let values: Vec<f32> = (0..n as u64)
+        .map(|i| {
+            let u = (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f32 / (1 << 24) as f32;
+            if u < 0.6 { 0.0 } else { u }
+        })
+        .collect();
+    let dims = (n_steps, batch_size, s.channels, s.height, s.width);
+    let labels: Vec<u8> = (0..batch_size).map(|i| (i % arch.n_classes()) as u8).collect();
+    let targets = one_hot(&labels, arch.n_classes(), DType::F32, &Device::Cpu).unwrap();
+    (Tensor::from_vec(values, dims, &Device::Cpu).unwrap(), targets)
+}
+
+fn step(config: &NetworkConfig, loss: Loss, n_steps: usize, batch_size: usize) -> StepOutput {
+    let mut network = Network::new(config, 7, &Device::Cpu).unwrap();
+    let (x_seq, targets) = input(&config.arch.to_string(), n_steps, batch_size);
+    let key = StepKey { seed: 3, iteration: 11 };
+    network.train_step(&x_seq, &targets, loss, key).unwrap()
+}
+
+fn flat(t: &Tensor) -> Vec<f32> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn relative(got: &[f32], want: &[f32]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let norm =
+        |v: &mut dyn Iterator<Item = f32>| v.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    norm(&mut got.iter().zip(want).map(|(g, w)| g - w)) / norm(&mut want.iter().copied()).max(1e-12)
+}
+
+fn assert_agree(what: &str, a: &StepOutput, b: &StepOutput, tolerance: f64) {
+    let off = relative(&flat(&a.logits), &flat(&b.logits));
+    assert!(off <= tolerance, "{what}: logits off by {off}");
+    assert!((a.loss - b.loss).abs() <= tolerance * b.loss.abs(), "{what}: {} {}", a.loss, b.loss);
+    for (i, (a, b)) in a.gradients.iter().zip(&b.gradients).enumerate() {
+        let off = relative(&flat(a), &flat(b));
+        assert!(off <= tolerance, "{what}: gradient {i} off by {off}");
+    }
+    for (a, b) in a.activity.positions.iter().zip(&b.activity.positions) {
+        assert_eq!(a.n_elements, b.n_elements, "{what}");
+        let off = (a.n_nonzero as f64 - b.n_nonzero as f64).abs() / a.n_elements as f64;
+        assert!(off <= tolerance, "{what}: activity off by {off}");
+    }
+}
+
+/// Membranes so rarely lie within a rounding of a level that these inputs flip no spike.
+const ROUNDING: f64 = 2e-4;
+
+fn compare(what: &str, config: &NetworkConfig, loss: Loss) {
+    let fused = NetworkConfig { execution: Execution::Fused, ..config.clone() };
+    let layered = NetworkConfig { execution: Execution::Layered, ..config.clone() };
+    assert_agree(what, &step(&fused, loss, 4, 5), &step(&layered, loss, 4, 5), ROUNDING);
+}
+
+#[test]
+fn fused_and_layered_agree_on_every_supported_sequence_of_layers() {
+    for arch in ARCHS {
+        for bits in [1, 2, 4] {
+            let config = NetworkConfig::new(arch.parse().unwrap(), bits);
+            compare(&format!("{arch}, {bits} bits"), &config, Loss::default());
+            let config = NetworkConfig { bias: true, ..config };
+            compare(&format!("{arch}, {bits} bits, bias"), &config, Loss::default());
+        }
+    }
+}
+
+#[test]
+fn fused_and_layered_agree_for_every_neuron() {
+    let surrogates = [
+        Surrogate::Sigmoid { alpha: 4.0 },
+        Surrogate::Atan { alpha: 2.0 },
+        Surrogate::FastSigmoid { alpha: 4.0 },
+        Surrogate::Triangle { alpha: 1.0 },
+        Surrogate::StraightThrough {},
+        Surrogate::Staircase { alpha: 4.0 },
+    ];
+    let mut config = NetworkConfig::new("12x12-8c5-2m-16c3-2m-10o".parse().unwrap(), 3);
+    config.neuron.tau = 3.0;
+    config.neuron.v_threshold = 0.7;
+    config.neuron.decay_input = true;
+    config.neuron.layer_bits = Some(vec![1, 3, 5]);
+    for reset in [Reset::Soft {}, Reset::Hard { v_reset: -0.25 }, Reset::None {}] {
+        for surrogate in surrogates {
+            for (detach_reset, shift) in [(false, Shift::Centred), (true, Shift::By(0.2))] {
+                config.neuron.reset = reset;
+                config.neuron.surrogate = surrogate;
+                config.neuron.detach_reset = detach_reset;
+                config.neuron.shift = shift;
+                compare(&format!("{:?}", config.neuron), &config, Loss::default());
+            }
+        }
+    }
+}
+
+#[test]
+fn fused_and_layered_agree_for_every_readout_loss_and_precision() {
+    for readout in [Readout::MeanSpike, Readout::LastMembrane, Readout::MaxMembrane] {
+        for kind in [LossKind::CrossEntropy, LossKind::Mse] {
+            for precision in [Precision::F32, Precision::Bf16] {
+                let arch = "12x12-8c5-2a-dp0.2-16c3-2a-20o-vote2".parse().unwrap();
+                let config = NetworkConfig { readout, precision, ..NetworkConfig::new(arch, 2) };
+                let loss = Loss { kind, label_smoothing: 0.1 };
+                compare(&format!("{readout:?} {kind:?} {precision:?}"), &config, loss);
+            }
+        }
+    }
+}
+
+#[test]
+fn recomputing_segments_changes_nothing() {
+    let config = NetworkConfig::new(ARCHS[3].parse().unwrap(), 2);
+    let whole = step(&config, Loss::default(), 7, 3);
+    for steps in [1, 2, 3, 7, 100] {
+        let config = NetworkConfig { checkpoint_steps: Some(steps), ..config.clone() };
+        let segmented = step(&config, Loss::default(), 7, 3);
+        assert_agree(&format!("segments of {steps}"), &segmented, &whole, 1e-6);
+        assert_eq!(flat(&segmented.logits), flat(&whole.logits));
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    for execution in [Execution::Fused, Execution::Layered] {
+        for arch in ["12x12-8c5-2a-16c5-2a-dp0.5-10o", "12x12x2-8c3-2m-40-10o"] {
+            let config =
+                NetworkConfig { execution, ..NetworkConfig::new(arch.parse().unwrap(), 2) };
+            let on = |n| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+                pool.install(|| step(&config, Loss::default(), 3, 37))
+            };
+            let one = on(1);
+            for n in [2, 3] {
+                let many = on(n);
+                assert_eq!(one.loss.to_bits(), many.loss.to_bits(), "{arch}, {n} threads");
+                assert_eq!(flat(&one.logits), flat(&many.logits), "{arch}, {n} threads");
+                for (a, b) in one.gradients.iter().zip(&many.gradients) {
+                    assert_eq!(flat(a), flat(b), "{arch}, {n} threads");
+                }
+                assert_eq!(one.activity, many.activity);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_variable_gets_a_gradient() {
+    for arch in ["12x12-8c5-bn-2a-16c5-bn-2m-30-10o", "12x12-8c5-2a-16c5-2a-30-10o"] {
+        for (bias, learnable_tau) in [(false, false), (true, false), (true, true)] {
+            for execution in [Execution::Auto, Execution::Layered] {
+                let mut config = NetworkConfig::new(arch.parse().unwrap(), 2);
+                config.bias = bias;
+                config.execution = execution;
+                config.neuron.learnable_tau = learnable_tau;
+                config.neuron.v_threshold = 0.3; // so that every layer spikes
+                let network = Network::new(&config, 7, &Device::Cpu).unwrap();
+                let output = step(&config, Loss::default(), 4, 6);
+                assert_eq!(output.gradients.len(), network.parameters().len());
+                for (p, g) in network.parameters().iter().zip(&output.gradients) {
+                    assert_eq!(p.var.dims(), g.dims(), "{}", p.name);
+                    let size: f32 = flat(g).iter().map(|g| g.abs()).sum();
+                    // A bias before batch normalization is cancelled by it.
+                    let cancelled = arch.contains("bn")
+                        && p.name.starts_with("conv")
+                        && p.name.ends_with("bias");
+                    assert!(size.is_finite() && (cancelled || size > 0.0), "{}: {size}", p.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nan_input_reaches_the_loss() {
+    for execution in [Execution::Fused, Execution::Layered] {
+        let config = NetworkConfig {
+            execution,
+            ..NetworkConfig::new("12x12-8c5-2a-10o".parse().unwrap(), 2)
+        };
+        let mut network = Network::new(&config, 7, &Device::Cpu).unwrap();
+        let (x_seq, targets) = input("12x12-8c5-2a-10o", 2, 2);
+        let x_seq = (x_seq * f64::NAN).unwrap();
+        let key = StepKey { seed: 0, iteration: 0 };
+        let output = network.train_step(&x_seq, &targets, Loss::default(), key).unwrap();
+        assert!(output.loss.is_nan(), "{execution:?}: {}", output.loss);
+    }
+}
+
+#[test]
+fn networks_that_cannot_be_fused_say_why() {
+    let config = NetworkConfig {
+        execution: Execution::Fused,
+        ..NetworkConfig::new("12x12-8c5-bn-10o".parse().unwrap(), 2)
+    };
+    let error = Network::new(&config, 7, &Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("batch normalization"), "{error}");
+    let auto = NetworkConfig { execution: Execution::Auto, ..config };
+    assert!(!Network::new(&auto, 7, &Device::Cpu).unwrap().is_fused());
+}
