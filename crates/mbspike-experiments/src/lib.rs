@@ -1,6 +1,19 @@
 //! Experiments on multi-bit spiking networks: from a config to runs, results and figures.
 #![warn(missing_docs)]
 
+mod atomic;
+pub mod checkpoint;
+pub mod config;
 pub mod curves;
+pub mod evaluate;
 pub mod figure;
+mod folder;
+pub mod observer;
 pub mod results;
+pub mod run;
+mod summary;
+pub mod sweep;
+pub mod table;
+pub mod train;
+
+pub use summary::environment;

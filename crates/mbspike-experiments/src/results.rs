@@ -185,6 +185,9 @@ pub struct Summary {
     pub n_parameters: u64,
     /// How the run ended.
     pub status: Status,
+    /// Of a diverged run: what was not finite, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     /// What it trained on.
     pub dataset: DatasetSummary,
     /// What it ran on.

@@ -1,0 +1,192 @@
+//! The config of an experiment: one TOML file.
+//!
+//! | table | keys |
+//! |---|---|
+//! | | `name`, `seed` |
+//! | `[dataset]` | `name`, `path`, `train_size`, `test_size` |
+//! | `[encoder]` | `kind`, `time_steps`, … |
+//! | `[network]` | `arch` or `preset`; `readout`, `bias`, `execution`, `checkpoint_steps` |
+//! | `[neuron]` | `bits`, `layer_bits`, `tau`, `learnable_tau`, `v_threshold`, `reset`, `detach_reset`, `decay_input`, `surrogate`, `shift` |
+//! | `[train]` | `epochs`, `batch_size`, `optimizer`, `scheduler`, `precision`, `loss`, `label_smoothing`, `mixup_alpha`, `cutmix_alpha`, `random_erasing`, `random_crop`, `horizontal_flip`, `ema`, `clip_grad_norm`, `log_every`, `checkpoint_every`, `checkpoint_every_s` |
+//! | `[target]` | `accuracy` |
+//! | `[sweep]` | see [`crate::sweep`] |
+//!
+//! Only what the thesis fixes has a default. Unknown keys, wrong types and values out of range are
+//! errors that name file, line, column and the nearest known key.
+
+mod de;
+pub(crate) mod document;
+pub(crate) mod origin;
+mod validate;
+mod wire;
+
+use mbspike_data::{AugmentConfig, DatasetConfig, EncoderConfig};
+use mbspike_lif::optim::OptimizerConfig;
+use mbspike_lif::schedule::Schedule;
+use mbspike_lif::{
+    Arch, Execution, Loss, LossKind, NetworkConfig, NeuronConfig, Precision, Readout,
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+pub use origin::ConfigError;
+
+use document::Node;
+
+/// Iterations a record of `metrics.jsonl` is the mean of, unless the config says otherwise.
+pub const LOG_EVERY: u64 = 10;
+
+/// One run, in full: what a config file means, with its defaults filled in and its names resolved.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Config {
+    /// Name of the experiment, and of its folder.
+    pub name: String,
+    /// Every random choice follows from it.
+    pub seed: u64,
+    /// What to train on.
+    pub dataset: DatasetConfig,
+    /// How samples become sequences.
+    pub encoder: EncoderConfig,
+    /// The network's layers.
+    pub network: NetworkSettings,
+    /// The network's neurons.
+    pub neuron: NeuronConfig,
+    /// How to train.
+    pub train: TrainConfig,
+    /// What to measure the time to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetConfig>,
+}
+
+/// The `[network]` part of a config.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NetworkSettings {
+    /// The layers; a preset stands here by its layers.
+    pub arch: Arch,
+    /// How the output becomes class scores.
+    pub readout: Readout,
+    /// Whether convolutions and dense layers have a bias.
+    pub bias: bool,
+    /// Which code computes the network.
+    pub execution: Execution,
+    /// Time steps kept for the backward pass at once; all without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_steps: Option<usize>,
+}
+
+/// The `[train]` part of a config.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrainConfig {
+    /// Passes over the training set.
+    pub epochs: u32,
+    /// Samples in a batch; the last of an epoch may have fewer.
+    pub batch_size: usize,
+    /// Element types of the computation.
+    pub precision: Precision,
+    /// What is minimized.
+    pub loss: LossKind,
+    /// Share of each target that is spread over all classes, in `0..=1`.
+    pub label_smoothing: f32,
+    /// Mix pairs of samples with weight λ ~ Beta(α, α); 0 is off.
+    pub mixup_alpha: f64,
+    /// Paste a part of one sample into another, of a share from Beta(α, α); 0 is off.
+    pub cutmix_alpha: f64,
+    /// Probability of blanking a rectangle of a sample.
+    pub random_erasing: f32,
+    /// Shift each sample by up to this many pixels.
+    pub random_crop: usize,
+    /// Probability of mirroring a sample.
+    pub horizontal_flip: f32,
+    /// Joint norm that gradients are clipped to; none without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_grad_norm: Option<f64>,
+    /// Decay of the average of the weights, which then is evaluated and saved; none without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
+    /// Iterations a record of `metrics.jsonl` is the mean of.
+    pub log_every: u64,
+    /// Iterations between checkpoints, besides the one after each epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<u64>,
+    /// Seconds between checkpoints, besides the one after each epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every_s: Option<f64>,
+    /// The optimizer with its base learning rate.
+    pub optimizer: OptimizerConfig,
+    /// The learning rate over the epochs.
+    pub scheduler: Schedule,
+}
+
+/// The `[target]` part of a config.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TargetConfig {
+    /// Accuracy whose time of reaching is recorded, in `0..=1`.
+    pub accuracy: f64,
+}
+
+impl Config {
+    /// Reads the config of one run, without a sweep.
+    pub(crate) fn read(root: &Node) -> Result<Self, ConfigError> {
+        let config = de::read::<wire::Config>(root)?.resolve(root)?;
+        validate::validate(&config, root)?;
+        Ok(config)
+    }
+
+    /// The config as TOML, every key in its place: reading it gives the same config.
+    ///
+    /// # Errors
+    /// If a number cannot be written in TOML (seeds above 2^63).
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    /// The part of the config that decides the results: without the place of the data and the
+    /// times of checkpoints.
+    #[must_use]
+    pub fn identity(&self) -> Self {
+        let mut config = self.clone();
+        config.dataset.path = None;
+        config.train.checkpoint_every = None;
+        config.train.checkpoint_every_s = None;
+        config
+    }
+
+    /// A hash of the [identity](Self::identity), the same on every machine: 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// As [`Config::to_toml`].
+    pub fn hash(&self) -> Result<String, toml::ser::Error> {
+        let digest = Sha256::digest(self.identity().to_toml()?);
+        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// What the network is built from.
+    pub fn network_config(&self) -> NetworkConfig {
+        NetworkConfig {
+            arch: self.network.arch.clone(),
+            neuron: self.neuron.clone(),
+            readout: self.network.readout,
+            bias: self.network.bias,
+            execution: self.network.execution,
+            precision: self.train.precision,
+            checkpoint_steps: self.network.checkpoint_steps,
+        }
+    }
+
+    /// What is minimized. Targets come smoothed from the loader.
+    pub fn loss(&self) -> Loss {
+        Loss { kind: self.train.loss, label_smoothing: 0.0 }
+    }
+
+    /// What is done to training samples before they are encoded.
+    pub fn augment(&self) -> AugmentConfig {
+        AugmentConfig {
+            random_crop: self.train.random_crop,
+            horizontal_flip: self.train.horizontal_flip,
+            random_erasing: self.train.random_erasing,
+            mixup_alpha: self.train.mixup_alpha,
+            cutmix_alpha: self.train.cutmix_alpha,
+            label_smoothing: self.train.label_smoothing,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Accuracy, loss and activity of a network on a test set.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::{D, DType, Device, Tensor};
+use mbspike_data::{AugmentConfig, Loader, LoaderConfig, SampleSet};
+use mbspike_lif::{Activity, Loss, Network};
+use rayon::ThreadPool;
+
+use crate::config::Config;
+use crate::run::Error;
+
+/// The epoch whose spikes samples are evaluated with: always the same, so that an accuracy is a
+/// function of weights and seed alone.
+const EPOCH: u32 = 0;
+
+/// What a network does on a test set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// Mean loss of a sample.
+    pub loss: f64,
+    /// Share of samples classified as their label, in `0..=1`.
+    pub accuracy: f64,
+    /// Activity over all samples.
+    pub activity: Activity,
+}
+
+/// The loader that evaluates `set` under `config`.
+pub fn loader(config: &Config, set: SampleSet) -> Result<Loader, Error> {
+    let config = LoaderConfig {
+        encoder: config.encoder.clone(),
+        augment: AugmentConfig::default(),
+        batch_size: config.train.batch_size,
+        n_classes: config.network.arch.n_classes(),
+        seed: config.seed,
+        shuffle: false,
+    };
+    Ok(Loader::new(set, config)?)
+}
+
+/// Evaluates `network` on all samples of `loader`; `None` if `stop` was set on the way.
+///
+/// `on_batch` hears the number of batches done after each.
+pub fn evaluate(
+    network: &mut Network,
+    loader: &Loader,
+    loss: Loss,
+    pool: &ThreadPool,
+    stop: &AtomicBool,
+    on_batch: &mut dyn FnMut(usize),
+) -> Result<Option<Evaluation>, Error> {
+    let (mut n_samples, mut n_correct, mut loss_sum) = (0, 0, 0.0);
+    let mut activity = Activity::default();
+    for (index, batch) in loader.epoch(EPOCH, 0).enumerate() {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let batch = batch?;
+        let n = batch.len();
+        let (x_seq, targets) = batch.into_tensors(&Device::Cpu)?;
+        let prediction = pool.install(|| network.predict(&x_seq))?;
+        let logits = &prediction.logits;
+        n_samples += n;
+        n_correct += n_correct_of(logits, &targets)?;
+        let targets = targets.to_dtype(logits.dtype())?;
+        let batch_loss = loss.forward_tensor(logits, &targets)?.to_dtype(DType::F64)?;
+        loss_sum += batch_loss.to_scalar::<f64>()? * n as f64;
+        activity.merge(&prediction.activity);
+        on_batch(index + 1);
+    }
+    let n = n_samples.max(1) as f64;
+    Ok(Some(Evaluation { loss: loss_sum / n, accuracy: n_correct as f64 / n, activity }))
+}
+
+/// Number of samples whose largest logit is at the most probable class of their target; both
+/// `[B, n_classes]`.
+pub(crate) fn n_correct_of(logits: &Tensor, targets: &Tensor) -> Result<usize, Error> {
+    let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+    let wanted = targets.argmax(D::Minus1)?.to_vec1::<u32>()?;
+    Ok(predicted.iter().zip(&wanted).filter(|(predicted, wanted)| predicted == wanted).count())
+}

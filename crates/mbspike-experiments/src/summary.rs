@@ -1,0 +1,127 @@
+//! A run's summary, from its records.
+
+use std::path::Path;
+
+use crate::results::{
+    DatasetSummary, Environment, EpochRecord, METRICS_FILE, Record, Status, Summary, read_metrics,
+};
+use crate::run::Error;
+use crate::sweep::Point;
+use crate::train::{End, Setting, Trainer};
+
+/// Sums up a run that is over.
+pub(crate) fn summarize(
+    point: &Point,
+    folder: &Path,
+    trainer: &Trainer<'_>,
+    end: &End,
+    setting: Setting<'_>,
+) -> Result<Summary, Error> {
+    let records = read_metrics(&folder.join(METRICS_FILE))?;
+    let mut step_times = Vec::new();
+    let mut epochs: Vec<&EpochRecord> = Vec::new();
+    for record in &records {
+        match record {
+            Record::Window(window) => step_times.push(window.step_time_s),
+            Record::Epoch(epoch) => epochs.push(epoch),
+        }
+    }
+    let last = epochs.last();
+    let target = point.config.target.map(|target| target.accuracy);
+    let first_reaching =
+        |target| epochs.iter().find(|epoch| epoch.test_accuracy >= target).map(|epoch| epoch.epoch);
+    let parameters = trainer.network().parameters();
+    Ok(Summary {
+        id: point.id.clone(),
+        name: point.config.name.clone(),
+        values: point.values.clone(),
+        repeat: point.repeat,
+        seed: point.config.seed,
+        bits: point.config.neuron.bits,
+        time_steps: point.config.encoder.time_steps,
+        n_epochs: epochs.len() as u64,
+        n_iterations: trainer.progress().iterations,
+        positions: trainer.network().positions().to_vec(),
+        final_test_accuracy: last.map(|epoch| epoch.test_accuracy),
+        best_test_accuracy: epochs.iter().map(|epoch| epoch.test_accuracy).reduce(f64::max),
+        final_train_accuracy: last.map(|epoch| epoch.train_accuracy),
+        target_accuracy: target,
+        iterations_to_target: trainer.progress().iterations_to_target,
+        epochs_to_target: target.and_then(first_reaching),
+        final_nonzero_rate: last.map_or_else(Vec::new, |epoch| epoch.test_nonzero_rate.clone()),
+        final_mean_spike: last.map_or_else(Vec::new, |epoch| epoch.test_mean_spike.clone()),
+        median_step_time_s: median(step_times),
+        wall_time_s: trainer.progress().wall_time_s,
+        n_parameters: parameters.iter().map(|p| p.var.elem_count() as u64).sum(),
+        status: match end {
+            End::Finished | End::Stopped => Status::Finished,
+            End::Diverged(_) => Status::Diverged,
+        },
+        cause: match end {
+            End::Diverged(cause) => Some(cause.clone()),
+            End::Finished | End::Stopped => None,
+        },
+        dataset: DatasetSummary {
+            name: setting.dataset.name.clone(),
+            source: setting.dataset.source.clone(),
+            simulated: setting.dataset.simulated,
+            n_train: setting.dataset.train.len(),
+            n_test: setting.dataset.test.len(),
+        },
+        environment: environment(setting.pool.current_num_threads()),
+    })
+}
+
+/// What a program of this build runs on, with `threads` threads.
+pub fn environment(threads: usize) -> Environment {
+    Environment {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: option_env!("MBSPIKE_COMMIT").map(ToOwned::to_owned),
+        threads,
+        cpu_features: cpu_features(),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_features() -> Vec<String> {
+    let features = [
+        ("avx2", is_x86_feature_detected!("avx2")),
+        ("fma", is_x86_feature_detected!("fma")),
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+        ("avx512bw", is_x86_feature_detected!("avx512bw")),
+        ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
+    ];
+    features.iter().filter(|(_, has)| *has).map(|(name, _)| (*name).to_owned()).collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn cpu_features() -> Vec<String> {
+    let mut features = Vec::new();
+    if cfg!(target_feature = "neon") {
+        features.push("neon".to_owned());
+    }
+    features
+}
+
+/// The middle value, or the mean of the two in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let n = values.len();
+    match n {
+        0 => None,
+        n if n.is_multiple_of(2) => Some(f64::midpoint(values[n / 2 - 1], values[n / 2])),
+        n => Some(values[n / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn a_median_is_the_middle_value() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(vec![]), None);
+    }
+}

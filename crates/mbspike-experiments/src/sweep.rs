@@ -1,0 +1,318 @@
+//! From a config file to the runs it asks for.
+//!
+//! Without `[sweep]` that is one run. With it:
+//!
+//! ```toml
+//! [sweep]
+//! repeats = 10                     # each point ten times, with seeds of their own
+//! "neuron.bits" = [1, 2, 4]        # any dotted key; lists multiply
+//! [[sweep.point]]                  # points are alternatives: keys in one point belong together
+//! "encoder.time_steps" = 4
+//! "train.epochs" = 10
+//! [[sweep.point]]
+//! "encoder.time_steps" = 10
+//! "train.epochs" = 5
+//! ```
+//!
+//! asks for 3 · 2 · 10 runs. Repeat 1 has the config's seed, repeat `r` the seed
+//! [`repeat_seed`]`(seed, r)`: it does not depend on the swept values, so that all points of one
+//! repeat start from the same seed and see the same samples in the same order.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::config::document::{Entry, Node, Value};
+use crate::config::{Config, ConfigError};
+
+/// All runs of one config file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sweep {
+    /// Name of the experiment, and of its folder.
+    pub name: String,
+    /// The runs, in the order of the file: the last key varies fastest, repeats faster still.
+    pub points: Vec<Point>,
+    /// The config without places or comments, `--set` applied: what `sweep.toml` holds.
+    pub resolved: toml::Table,
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// Name of the run's folder: swept values, repeat and the start of the config's hash, as in
+    /// `bits-2_T-10_rep-03_1f3a9c`.
+    pub id: String,
+    /// The config of this run alone.
+    pub config: Config,
+    /// The swept values: dotted key to value.
+    pub values: BTreeMap<String, serde_json::Value>,
+    /// Which repeat it is, counted from 1.
+    pub repeat: u32,
+}
+
+/// What reading a config can fail with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file could not be read; the message names it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The config is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A resolved config could not be written as TOML.
+    #[error("a config cannot be written as TOML")]
+    Write(#[from] toml::ser::Error),
+}
+
+/// The values of one axis or zipped point: dotted keys with what to put there.
+type Assignment = Vec<Entry>;
+
+impl Sweep {
+    /// Reads a config file; `settings` are the `key=value` of `--set`.
+    pub fn read(path: &Path, settings: &[String]) -> Result<Self, Error> {
+        let text = fs_err::read_to_string(path)?;
+        Self::parse(path, &text, settings)
+    }
+
+    /// As [`Sweep::read`], from the text of the file; `path` is used in messages only.
+    pub fn parse(path: &Path, text: &str, settings: &[String]) -> Result<Self, Error> {
+        let mut root = Node::parse(path, text)?;
+        flatten_sweep(&mut root);
+        for setting in settings {
+            root.apply_argument(setting)?;
+        }
+        let resolved = match root.to_toml() {
+            toml::Value::Table(table) => table,
+            _ => toml::Table::new(),
+        };
+        let sweep = root.remove("sweep");
+        let (repeats, combinations) = match sweep {
+            None => (1, vec![vec![]]),
+            Some(sweep) => read_sweep(sweep)?,
+        };
+
+        let mut points = Vec::new();
+        for assignment in &combinations {
+            let mut point = root.clone();
+            for entry in assignment {
+                point.set(&entry.key, entry.node.clone())?;
+            }
+            let config = Config::read(&point)?;
+            for repeat in 1..=repeats {
+                let seed = repeat_seed(config.seed, repeat);
+                points.push(Point::new(Config { seed, ..config.clone() }, assignment, repeat)?);
+            }
+        }
+        let mut ids = BTreeMap::new();
+        for (point, assignment) in
+            points.iter().zip(combinations.iter().flat_map(|c| vec![c; repeats as usize]))
+        {
+            if ids.insert(&point.id, ()).is_some() {
+                let origin = assignment.first().map_or(&root.origin, |entry| &entry.origin);
+                let message = format!("sweep: the run {} is there twice", point.id);
+                return Err(ConfigError::new(origin.clone(), message).into());
+            }
+        }
+        let name = points.first().map_or_else(String::new, |point| point.config.name.clone());
+        Ok(Self { name, points, resolved })
+    }
+}
+
+impl Point {
+    fn new(config: Config, assignment: &Assignment, repeat: u32) -> Result<Self, Error> {
+        let mut id = String::new();
+        for entry in assignment {
+            let label = match entry.key.as_str() {
+                "encoder.time_steps" => "T",
+                key => key.rsplit('.').next().unwrap_or(key),
+            };
+            let _ = write!(id, "{label}-{}_", label_of(&entry.node));
+        }
+        let hash = config.hash()?;
+        let _ = write!(id, "rep-{repeat:02}_{}", &hash[..6]);
+        let values = assignment.iter().map(|entry| (entry.key.clone(), json(&entry.node)));
+        Ok(Self { id, values: values.collect(), config, repeat })
+    }
+}
+
+/// The seed of repeat `repeat`, counted from 1, of an experiment with `seed`.
+///
+/// The first repeat has the seed itself. The others have the output of SplitMix64 (Steele et al.
+/// 2014) for the state `seed + (repeat − 1) γ`, cut to 53 bits, so that every tool reads it exactly.
+pub fn repeat_seed(seed: u64, repeat: u32) -> u64 {
+    if repeat <= 1 {
+        return seed;
+    }
+    let state = seed.wrapping_add(u64::from(repeat - 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (z ^ (z >> 31)) >> 11
+}
+
+/// Turns tables below `[sweep]` into dotted keys, so that `neuron.bits` and `"neuron.bits"` are one.
+fn flatten_sweep(root: &mut Node) {
+    fn flatten(prefix: &str, entries: Vec<Entry>, into: &mut Vec<Entry>) {
+        for entry in entries {
+            let key =
+                if prefix.is_empty() { entry.key } else { format!("{prefix}.{}", entry.key) };
+            match entry.node.value {
+                Value::Table(inner) => flatten(&key, inner, into),
+                _ => into.push(Entry { key, ..entry }),
+            }
+        }
+    }
+    fn flatten_node(node: &mut Node) {
+        if let Value::Table(entries) = &mut node.value {
+            let mut flat = Vec::new();
+            flatten("", std::mem::take(entries), &mut flat);
+            *entries = flat;
+        }
+    }
+    let Value::Table(entries) = &mut root.value else { return };
+    for entry in entries.iter_mut().filter(|entry| entry.key == "sweep") {
+        flatten_node(&mut entry.node);
+        let Value::Table(keys) = &mut entry.node.value else { continue };
+        for points in keys.iter_mut().filter(|entry| entry.key == "point") {
+            if let Value::Array(points) = &mut points.node.value {
+                points.iter_mut().for_each(flatten_node);
+            }
+        }
+    }
+}
+
+/// Number of repeats, and the assignments that the axes multiply to.
+fn read_sweep(sweep: Entry) -> Result<(u32, Vec<Assignment>), ConfigError> {
+    let Value::Table(entries) = sweep.node.value else {
+        return Err(ConfigError::new(sweep.origin, "sweep: expected a table"));
+    };
+    let mut repeats = 1;
+    let mut combinations: Vec<Assignment> = vec![vec![]];
+    let mut swept: Vec<String> = vec![];
+    for entry in entries {
+        let axis: Vec<Assignment> = match (entry.key.as_str(), entry.node.value) {
+            ("repeats", value) => {
+                repeats = match value {
+                    Value::Integer(n) if (1..=100_000).contains(&n) => n as u32,
+                    _ => {
+                        let message = "sweep.repeats: must be an integer in 1..=100000";
+                        return Err(ConfigError::new(entry.node.origin, message));
+                    }
+                };
+                continue;
+            }
+            ("point", Value::Array(points)) if !points.is_empty() => {
+                points.into_iter().map(zipped_point).collect::<Result<_, _>>()?
+            }
+            ("point", _) => {
+                let message = "sweep.point: expected tables [[sweep.point]]";
+                return Err(ConfigError::new(entry.node.origin, message));
+            }
+            (key, Value::Array(values)) if !values.is_empty() => values
+                .into_iter()
+                .map(|node| {
+                    vec![Entry { key: key.to_owned(), origin: entry.origin.clone(), node }]
+                })
+                .collect(),
+            (key, _) => {
+                let message = format!("sweep.{key}: expected a list of values, as in [1, 2]");
+                return Err(ConfigError::new(entry.node.origin, message));
+            }
+        };
+        let mut keys: Vec<_> = axis.iter().flatten().map(|entry| entry.key.clone()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            if ["name", "sweep"].contains(&key.split('.').next().unwrap_or_default()) {
+                let message = format!("sweep: `{key}` cannot be swept");
+                return Err(ConfigError::new(entry.origin, message));
+            }
+            if swept.contains(&key) {
+                let message = format!("sweep: `{key}` is swept twice");
+                return Err(ConfigError::new(entry.origin, message));
+            }
+            swept.push(key);
+        }
+        combinations = combinations
+            .iter()
+            .flat_map(|done| axis.iter().map(|next| [done.as_slice(), next].concat()))
+            .collect();
+    }
+    Ok((repeats, combinations))
+}
+
+fn zipped_point(point: Node) -> Result<Assignment, ConfigError> {
+    match point.value {
+        Value::Table(entries) if !entries.is_empty() => Ok(entries),
+        _ => Err(ConfigError::new(point.origin, "sweep.point: expected a table of dotted keys")),
+    }
+}
+
+/// A swept value in a folder's name.
+fn label_of(node: &Node) -> String {
+    match &node.value {
+        Value::Boolean(value) => value.to_string(),
+        Value::Integer(value) => value.to_string(),
+        Value::Float(value) => value.to_string(),
+        Value::String(value) => value
+            .chars()
+            .map(|c| if c.is_alphanumeric() || "-.+".contains(c) { c } else { '-' })
+            .take(40)
+            .collect(),
+        Value::Array(nodes) => nodes.iter().map(label_of).collect::<Vec<_>>().join("-"),
+        Value::Table(entries) => {
+            entries.iter().map(|entry| label_of(&entry.node)).collect::<Vec<_>>().join("-")
+        }
+    }
+}
+
+fn json(node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::Boolean(value) => (*value).into(),
+        Value::Integer(value) => (*value).into(),
+        Value::Float(value) => (*value).into(),
+        Value::String(value) => value.clone().into(),
+        Value::Array(nodes) => nodes.iter().map(json).collect(),
+        Value::Table(entries) => serde_json::Value::Object(
+            entries.iter().map(|entry| (entry.key.clone(), json(&entry.node))).collect(),
+        ),
+    }
+}
+
+/// One of `n` parts of a sweep, for running it on `n` machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Which part, counted from 1.
+    index: usize,
+    /// Number of parts.
+    n: usize,
+}
+
+impl Shard {
+    /// Whether the part has run number `position`, counted from 0: runs are dealt out in turn.
+    pub fn has(self, position: usize) -> bool {
+        position % self.n == self.index - 1
+    }
+}
+
+impl Default for Shard {
+    /// All of it.
+    fn default() -> Self {
+        Self { index: 1, n: 1 }
+    }
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    /// Reads `I/N`, the `I`-th of `N` parts.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/').and_then(|(index, n)| {
+            Some(Self { index: index.parse().ok()?, n: n.parse().ok()? })
+        });
+        match parts {
+            Some(shard) if (1..=shard.n).contains(&shard.index) => Ok(shard),
+            _ => Err(format!("expected I/N with 1 ≤ I ≤ N, as in 2/4, not {text}")),
+        }
+    }
+}

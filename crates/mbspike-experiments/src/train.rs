@@ -1,0 +1,314 @@
+//! The training loop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use candle_core::{Device, Tensor};
+use mbspike_data::{Batch, Dataset, Loader, LoaderConfig};
+use mbspike_lif::optim::{Ema, Optimizer, clip_grad_norm};
+use mbspike_lif::{Network, StepKey, StepOutput};
+use rayon::ThreadPool;
+
+use crate::checkpoint::{self, Progress, STATE_FILE, Tally};
+use crate::curves::SMOOTHING_WINDOW;
+use crate::evaluate::{self, Evaluation, evaluate, n_correct_of};
+use crate::observer::{Iteration, Observer};
+use crate::results::{EpochRecord, METRICS_FILE, MetricsLog, Record, WindowRecord};
+use crate::run::Error;
+use crate::sweep::Point;
+
+/// What a run trains with, besides its config.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    /// The data, as the config asks for them.
+    pub dataset: &'a Dataset,
+    /// The threads to compute with.
+    pub pool: &'a Arc<ThreadPool>,
+    /// Hears of every iteration.
+    pub observer: &'a dyn Observer,
+    /// Once it is set, the run ends after the iteration at hand with a checkpoint.
+    pub stop: &'a AtomicBool,
+}
+
+/// How training ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// All epochs are done.
+    Finished,
+    /// Loss or logits were no longer finite; says when and what.
+    Diverged(String),
+    /// It was asked to stop and has left a checkpoint.
+    Stopped,
+}
+
+/// A run in training.
+pub struct Trainer<'a> {
+    point: &'a Point,
+    setting: Setting<'a>,
+    folder: &'a Path,
+    network: Network,
+    optimizer: Optimizer,
+    ema: Option<Ema>,
+    train_loader: Loader,
+    test_loader: Loader,
+    metrics: MetricsLog,
+    progress: Progress,
+    saved: Instant,
+}
+
+impl<'a> Trainer<'a> {
+    /// A run from its start, or from the last checkpoint in `folder` if there is one.
+    pub fn new(point: &'a Point, folder: &'a Path, setting: Setting<'a>) -> Result<Self, Error> {
+        let config = &point.config;
+        let network = Network::new(&config.network_config(), config.seed, &Device::Cpu)?;
+        let mut optimizer = Optimizer::new(config.train.optimizer, network.parameters())?;
+        let mut ema =
+            config.train.ema.map(|decay| Ema::new(decay, network.parameters())).transpose()?;
+        let progress = if folder.join(STATE_FILE).exists() {
+            checkpoint::load_state(folder, &network, &mut optimizer, ema.as_mut())?
+        } else {
+            Progress::default()
+        };
+        let train_loader = LoaderConfig {
+            encoder: config.encoder.clone(),
+            augment: config.augment(),
+            batch_size: config.train.batch_size,
+            n_classes: config.network.arch.n_classes(),
+            seed: config.seed,
+            shuffle: true,
+        };
+        let train_loader = Loader::new(setting.dataset.train.clone(), train_loader)?;
+        let test_loader = evaluate::loader(config, setting.dataset.test.clone())?;
+        let metrics = MetricsLog::open(&folder.join(METRICS_FILE), progress.metrics_bytes)?;
+        Ok(Self {
+            point,
+            setting,
+            folder,
+            network,
+            optimizer,
+            ema,
+            train_loader: train_loader.with_pool(Arc::clone(setting.pool)),
+            test_loader: test_loader.with_pool(Arc::clone(setting.pool)),
+            metrics,
+            progress,
+            saved: Instant::now(),
+        })
+    }
+
+    /// The network in training.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// How far training is.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Trains to the end, or until asked to stop.
+    pub fn train(&mut self) -> Result<End, Error> {
+        self.setting.observer.on_run_start(self.point, self.progress.iterations);
+        while self.progress.epochs < self.point.config.train.epochs {
+            let epoch = self.progress.epochs;
+            let mut batches = self.train_loader.epoch(epoch, self.progress.batches);
+            loop {
+                let (started, waited) = (Instant::now(), batches.waited());
+                let Some(batch) = batches.next().transpose()? else { break };
+                let waited_s = (batches.waited() - waited).as_secs_f64();
+                if let Some(cause) = self.iteration(batch)? {
+                    return Ok(End::Diverged(cause));
+                }
+                self.add_time(started.elapsed().as_secs_f64(), waited_s);
+                self.log_window(false)?;
+                self.report();
+                if self.setting.stop.load(Ordering::Relaxed) {
+                    self.save()?;
+                    return Ok(End::Stopped);
+                }
+                if self.is_checkpoint_due() {
+                    self.save()?;
+                }
+            }
+            drop(batches);
+            self.log_window(true)?;
+            let started = Instant::now();
+            let Some(evaluation) = self.evaluate()? else {
+                self.save()?;
+                return Ok(End::Stopped);
+            };
+            if !evaluation.loss.is_finite() {
+                let at = format!("after epoch {}", epoch + 1);
+                return Ok(End::Diverged(format!("the test loss is {} {at}", evaluation.loss)));
+            }
+            self.finish_epoch(&evaluation, started.elapsed().as_secs_f64())?;
+            self.save()?;
+        }
+        Ok(End::Finished)
+    }
+
+    /// One step of the optimizer; says why if the run diverges.
+    fn iteration(&mut self, batch: Batch) -> Result<Option<String>, Error> {
+        let config = &self.point.config;
+        let n_samples = batch.len();
+        let (x_seq, targets) = batch.into_tensors(&Device::Cpu)?;
+        let key = StepKey { seed: config.seed, iteration: self.progress.iterations };
+        let lr = self.lr();
+        let network = &mut self.network;
+        let step = self.setting.pool.install(|| {
+            network.train_step(&x_seq, &targets, config.loss(), key)
+        })?;
+        let StepOutput { loss, logits, mut gradients, activity } = step;
+        let at = self.progress.iterations + 1;
+        if !loss.is_finite() {
+            return Ok(Some(format!("the loss is {loss} in iteration {at}")));
+        }
+        if !all_finite(&logits)? {
+            return Ok(Some(format!("the logits are not finite in iteration {at}")));
+        }
+        if let Some(max_norm) = config.train.clip_grad_norm {
+            clip_grad_norm(&mut gradients, max_norm)?;
+        }
+        self.setting.pool.install(|| self.optimizer.step(&gradients, lr))?;
+        if let Some(ema) = &mut self.ema {
+            ema.update()?;
+        }
+
+        let n_correct = n_correct_of(&logits, &targets)?;
+        let progress = &mut self.progress;
+        progress.batches += 1;
+        progress.iterations += 1;
+        progress.window.add(loss, n_samples, n_correct, &activity);
+        progress.epoch.add(loss, n_samples, n_correct, &activity);
+        progress.recent.push_back(n_correct as f64 / n_samples as f64);
+        if progress.recent.len() as u64 > SMOOTHING_WINDOW {
+            progress.recent.pop_front();
+        }
+        if let (Some(target), None) = (config.target, progress.iterations_to_target)
+            && progress.recent.len() as u64 == SMOOTHING_WINDOW
+            && progress.recent.iter().sum::<f64>() / SMOOTHING_WINDOW as f64 >= target.accuracy
+        {
+            progress.iterations_to_target = Some(progress.iterations);
+        }
+        Ok(None)
+    }
+
+    /// The learning rate of the epoch at hand.
+    fn lr(&self) -> f64 {
+        let train = &self.point.config.train;
+        let (epoch, n_epochs) = (self.progress.epochs as usize, train.epochs as usize);
+        train.scheduler.lr(train.optimizer.lr(), epoch, n_epochs)
+    }
+
+    fn add_time(&mut self, time_s: f64, waited_s: f64) {
+        for tally in [&mut self.progress.window, &mut self.progress.epoch] {
+            tally.time_s += time_s;
+            tally.waited_s += waited_s;
+        }
+        self.progress.wall_time_s += time_s;
+    }
+
+    fn report(&self) {
+        self.setting.observer.on_iteration(self.point, &Iteration {
+            epoch: self.progress.epochs + 1,
+            batch: self.progress.batches,
+            n_batches: self.train_loader.n_batches(),
+            iteration: self.progress.iterations,
+            loss: self.progress.epoch.mean_loss(),
+            train_accuracy: self.progress.epoch.accuracy(),
+        });
+    }
+
+    /// Records the window if it is full, or, at the end of an epoch, if there is anything in it.
+    fn log_window(&mut self, epoch_ends: bool) -> Result<(), Error> {
+        let window = &self.progress.window;
+        let is_full = window.n_iterations >= self.point.config.train.log_every;
+        if !is_full && !(epoch_ends && window.n_iterations > 0) {
+            return Ok(());
+        }
+        let window = std::mem::take(&mut self.progress.window);
+        let activity = window.activity();
+        self.metrics.append(&Record::Window(WindowRecord {
+            epoch: u64::from(self.progress.epochs) + 1,
+            iteration: self.progress.iterations,
+            n_iterations: window.n_iterations,
+            loss: window.mean_loss(),
+            train_accuracy: window.accuracy(),
+            nonzero_rate: activity.nonzero_rate(),
+            mean_spike: activity.mean_value(),
+            lr: self.lr(),
+            step_time_s: window.step_time_s(),
+            loader_share: if window.time_s > 0.0 { window.waited_s / window.time_s } else { 0.0 },
+        }))?;
+        Ok(())
+    }
+
+    /// Evaluates on the test set, with the averaged weights if there are such.
+    fn evaluate(&mut self) -> Result<Option<Evaluation>, Error> {
+        let Setting { pool, observer, stop, .. } = self.setting;
+        let (point, n) = (self.point, self.test_loader.n_batches());
+        let mut on_batch = |n_done| observer.on_evaluation(point, n_done, n);
+        self.swap_averages()?;
+        let loss = point.config.loss();
+        let evaluation =
+            evaluate(&mut self.network, &self.test_loader, loss, pool, stop, &mut on_batch);
+        self.swap_averages()?;
+        evaluation
+    }
+
+    fn swap_averages(&mut self) -> Result<(), Error> {
+        match &mut self.ema {
+            Some(ema) => Ok(ema.swap()?),
+            None => Ok(()),
+        }
+    }
+
+    fn finish_epoch(&mut self, evaluation: &Evaluation, time_s: f64) -> Result<(), Error> {
+        let epoch: Tally = std::mem::take(&mut self.progress.epoch);
+        self.progress.epochs += 1;
+        self.progress.batches = 0;
+        self.progress.wall_time_s += time_s;
+        let activity = epoch.activity();
+        let record = EpochRecord {
+            epoch: self.progress.epochs.into(),
+            iteration: self.progress.iterations,
+            train_loss: epoch.mean_loss(),
+            train_accuracy: epoch.accuracy(),
+            test_loss: evaluation.loss,
+            test_accuracy: evaluation.accuracy,
+            train_nonzero_rate: activity.nonzero_rate(),
+            train_mean_spike: activity.mean_value(),
+            test_nonzero_rate: evaluation.activity.nonzero_rate(),
+            test_mean_spike: evaluation.activity.mean_value(),
+            epoch_time_s: epoch.time_s + time_s,
+            step_time_s: epoch.step_time_s(),
+        };
+        self.metrics.append(&Record::Epoch(record.clone()))?;
+        self.setting.observer.on_epoch_end(self.point, &record);
+        Ok(())
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        let train = &self.point.config.train;
+        train.checkpoint_every.is_some_and(|n| self.progress.iterations.is_multiple_of(n))
+            || train.checkpoint_every_s.is_some_and(|s| self.saved.elapsed().as_secs_f64() >= s)
+    }
+
+    /// Saves weights and state.
+    fn save(&mut self) -> Result<(), Error> {
+        self.progress.metrics_bytes = self.metrics.sync()?;
+        let (ema, progress) = (self.ema.as_ref(), &self.progress);
+        checkpoint::save_state(self.folder, &self.network, &self.optimizer, ema, progress)?;
+        self.swap_averages()?;
+        let saved = checkpoint::save_weights(self.folder, &self.network);
+        self.swap_averages()?;
+        self.saved = Instant::now();
+        Ok(saved?)
+    }
+}
+
+fn all_finite(tensor: &Tensor) -> Result<bool, Error> {
+    let values = tensor.flatten_all()?.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>()?;
+    Ok(values.iter().all(|value| value.is_finite()))
+}
