@@ -99,41 +99,38 @@ impl WithSimd for Forward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        match (self.pool.kind, self.y_layout.stride, self.pool.size) {
-            (PoolKind::Average, 8, 2) => self.average::<8, 2>(),
-            (PoolKind::Average, 16, 2) => self.average::<16, 2>(),
-            (PoolKind::Average, stride, _) if stride % 8 == 0 => self.average::<8, 0>(),
-            (PoolKind::Average, ..) => self.average::<1, 0>(),
-            (PoolKind::Max, ..) => self.maximum(),
+        match (self.pool.kind, self.y_layout.stride) {
+            (PoolKind::Average, stride) if stride % 16 == 0 => self.average::<16>(),
+            (PoolKind::Average, stride) if stride % 8 == 0 => self.average::<8>(),
+            (PoolKind::Average, _) => self.average::<1>(),
+            (PoolKind::Max, _) => self.maximum(),
         }
     }
 }
 
 impl Forward<'_> {
-    /// Channels in runs of `RUN`; the window is `SIZE` wide, or, if that is 0, as the pool says.
+    /// Channels in runs of `RUN`, a divisor of the pixel stride.
     #[inline(always)]
-    fn average<const RUN: usize, const SIZE: usize>(self) {
-        let size = if SIZE == 0 { self.pool.size } else { SIZE };
-        let (stride, pitch) = (self.x_layout.stride, self.x_layout.pitch());
+    fn average<const RUN: usize>(self) {
+        let size = self.pool.size;
+        let runs = self.x_layout.stride / RUN;
         let scale = 1.0 / (size * size) as f32;
         for row in 0..self.y_layout.height {
-            let x = &self.x[self.x_layout.row(row * size).start..];
-            let y = &mut self.y[self.y_layout.row(row)];
-            for (column, y) in y.chunks_exact_mut(stride).enumerate() {
-                for (run, y) in y.as_chunks_mut::<RUN>().0.iter_mut().enumerate() {
-                    let x = &x[column * size * stride + run * RUN..];
-                    let mut sum = [0.0; RUN];
-                    for at in (0..size).flat_map(|dy| (0..size).map(move |dx| (dy, dx))) {
-                        let x: &[f32; RUN] = x[at.0 * pitch + at.1 * stride..]
-                            .first_chunk()
-                            .expect("a window lies inside the image");
-                        for (sum, x) in sum.iter_mut().zip(x) {
-                            *sum += x;
+            let (y, _) = self.y[self.y_layout.row(row)].as_chunks_mut::<RUN>();
+            y.fill([0.0; RUN]);
+            for x_row in row * size..(row + 1) * size {
+                let (x, _) = self.x[self.x_layout.row(x_row)].as_chunks::<RUN>();
+                for (y, window) in y.chunks_exact_mut(runs).zip(x.chunks_exact(size * runs)) {
+                    for pixel in window.chunks_exact(runs) {
+                        for (y, x) in y.iter_mut().zip(pixel) {
+                            for (y, x) in y.iter_mut().zip(x) {
+                                *y += x;
+                            }
                         }
                     }
-                    *y = sum.map(|sum| sum * scale);
                 }
             }
+            y.as_flattened_mut().iter_mut().for_each(|y| *y *= scale);
         }
     }
 
@@ -179,33 +176,30 @@ impl WithSimd for Backward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        match (self.pool.kind, self.dy_layout.stride, self.pool.size) {
-            (PoolKind::Average, 8, 2) => self.average::<8, 2>(),
-            (PoolKind::Average, 16, 2) => self.average::<16, 2>(),
-            (PoolKind::Average, stride, _) if stride % 8 == 0 => self.average::<8, 0>(),
-            (PoolKind::Average, ..) => self.average::<1, 0>(),
-            (PoolKind::Max, ..) => self.maximum(),
+        match (self.pool.kind, self.dy_layout.stride) {
+            (PoolKind::Average, stride) if stride % 16 == 0 => self.average::<16>(),
+            (PoolKind::Average, stride) if stride % 8 == 0 => self.average::<8>(),
+            (PoolKind::Average, _) => self.average::<1>(),
+            (PoolKind::Max, _) => self.maximum(),
         }
     }
 }
 
 impl Backward<'_> {
     #[inline(always)]
-    fn average<const RUN: usize, const SIZE: usize>(self) {
-        let size = if SIZE == 0 { self.pool.size } else { SIZE };
-        let (stride, pitch) = (self.x_layout.stride, self.x_layout.pitch());
+    fn average<const RUN: usize>(self) {
+        let size = self.pool.size;
+        let runs = self.x_layout.stride / RUN;
         let scale = 1.0 / (size * size) as f32;
         for row in 0..self.dy_layout.height {
-            let dx = &mut self.dx[self.x_layout.row(row * size).start..];
-            let dy = &self.dy[self.dy_layout.row(row)];
-            for (column, dy) in dy.chunks_exact(stride).enumerate() {
-                for (run, dy) in dy.as_chunks::<RUN>().0.iter().enumerate() {
-                    let dx = &mut dx[column * size * stride + run * RUN..];
-                    let share = dy.map(|g| g * scale);
-                    for at in (0..size).flat_map(|dy| (0..size).map(move |dx| (dy, dx))) {
-                        *dx[at.0 * pitch + at.1 * stride..]
-                            .first_chunk_mut()
-                            .expect("a window lies inside the image") = share;
+            let (dy, _) = self.dy[self.dy_layout.row(row)].as_chunks::<RUN>();
+            for x_row in row * size..(row + 1) * size {
+                let (dx, _) = self.dx[self.x_layout.row(x_row)].as_chunks_mut::<RUN>();
+                for (dy, window) in dy.chunks_exact(runs).zip(dx.chunks_exact_mut(size * runs)) {
+                    for pixel in window.chunks_exact_mut(runs) {
+                        for (dx, dy) in pixel.iter_mut().zip(dy) {
+                            *dx = dy.map(|g| g * scale);
+                        }
                     }
                 }
             }

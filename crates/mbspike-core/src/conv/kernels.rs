@@ -19,7 +19,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::nonzeros::{ChannelLists, Nonzeros};
+use super::nonzeros::{ChannelLists, Entry, Nonzeros};
 
 /// Pixels of the widest dense tile with one vector a group, and with two: as many accumulators as
 /// 16 registers leave room for.
@@ -300,9 +300,8 @@ unsafe fn sparse_column<S: Simd, const K: usize, const N: usize>(
     // acc[ky] is the output pixel to which the passing row contributes with kernel row ky.
     let mut acc = [fresh; K];
     for row in 0..s.out_height + K - 1 {
-        let (index, value) = nonzeros.of_row(row, column, K);
-        for (&index, &value) in index.iter().zip(value) {
-            let i = index as usize - column * s.in_stride;
+        for &Entry { at, value } in nonzeros.of_row(row, column, K) {
+            let i = at as usize - column * s.in_stride;
             let xv = simd.splat_f32s(value);
             for (ky, acc) in acc.iter_mut().enumerate() {
                 for (n, acc) in acc.iter_mut().enumerate() {
@@ -367,7 +366,7 @@ impl WeightGradient<'_> {
         assert_eq!(self.dw.len(), K * K * n_channels * s.out_stride);
         assert!(self.lists.reach() <= self.dy.len());
         for channel in 0..n_channels {
-            let (offset, value) = self.lists.of_channel(channel);
+            let list = self.lists.of_channel(channel);
             for ky in 0..K {
                 let mut vector = 0;
                 while vector < n_vectors {
@@ -380,11 +379,11 @@ impl WeightGradient<'_> {
                     unsafe {
                         if two {
                             weight_row::<S, K, 2>(
-                                simd, dw, tap_stride, offset, value, self.dy, ky, vector, &s,
+                                simd, dw, tap_stride, list, self.dy, ky, vector, &s,
                             );
                         } else {
                             weight_row::<S, K, 1>(
-                                simd, dw, tap_stride, offset, value, self.dy, ky, vector, &s,
+                                simd, dw, tap_stride, list, self.dy, ky, vector, &s,
                             );
                         }
                     }
@@ -406,8 +405,7 @@ unsafe fn weight_row<S: Simd, const K: usize, const N: usize>(
     simd: S,
     dw: &mut [f32],
     tap_stride: usize,
-    offset: &[u32],
-    value: &[f32],
+    list: &[Entry],
     dy: &[f32],
     ky: usize,
     vector: usize,
@@ -424,9 +422,9 @@ unsafe fn weight_row<S: Simd, const K: usize, const N: usize>(
     let up = ky * s.out_pitch;
     // Addresses as integers: the start of `dy` moved up `ky` rows may lie before the array.
     let dy = dy.as_ptr().wrapping_add(vector * lanes).wrapping_sub(up);
-    for (&offset, &value) in offset.iter().zip(value) {
+    for &Entry { at, value } in list {
         let xv = simd.splat_f32s(value);
-        let dy = dy.wrapping_add(offset as usize);
+        let dy = dy.wrapping_add(at as usize);
         for (kx, acc) in acc.iter_mut().enumerate() {
             for (n, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: the caller's promise on the offsets.

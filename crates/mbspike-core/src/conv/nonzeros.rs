@@ -1,12 +1,18 @@
 use super::shape::ImageLayout;
 
+/// A non-zero element and where it counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Entry {
+    pub(super) at: u32,
+    pub(super) value: f32,
+}
+
 /// The non-zero elements of a padded channels-last image, row by row, with the place in the list
 /// where each pixel starts.
 #[derive(Debug, Clone, Default)]
 pub struct Nonzeros {
-    /// `x · stride + channel` within the padded row.
-    index: Vec<u32>,
-    value: Vec<f32>,
+    /// Each at `x · stride + channel` of its padded row.
+    entries: Vec<Entry>,
     /// `[padded height][padded width + 1]`: where a pixel's elements start in the list.
     start: Vec<u32>,
     row_starts: usize,
@@ -19,8 +25,7 @@ impl Nonzeros {
     pub fn for_layout(layout: &ImageLayout) -> Self {
         let row_starts = layout.width + 2 * layout.padding + 1;
         Self {
-            index: vec![0; layout.height * layout.width * layout.stride + 1],
-            value: vec![0.0; layout.height * layout.width * layout.stride + 1],
+            entries: vec![Entry::default(); layout.height * layout.width * layout.stride + 1],
             start: vec![0; (layout.height + 2 * layout.padding) * row_starts],
             row_starts,
             in_stride: layout.stride,
@@ -41,10 +46,9 @@ impl Nonzeros {
                 for (x, pixel) in row.chunks_exact(stride).enumerate() {
                     start[p + x] = n as u32;
                     let base = (p + x) * stride;
-                    for (channel, &v) in pixel.iter().enumerate() {
-                        self.index[n] = (base + channel) as u32;
-                        self.value[n] = v;
-                        n += usize::from(v != 0.0);
+                    for (channel, &value) in pixel.iter().enumerate() {
+                        self.entries[n] = Entry { at: (base + channel) as u32, value };
+                        n += usize::from(value != 0.0);
                     }
                 }
             }
@@ -53,12 +57,11 @@ impl Nonzeros {
         n
     }
 
-    /// Index and value of the non-zeros of padded row `row` in pixels `column..column + n_pixels`.
+    /// The non-zeros of padded row `row` in pixels `column..column + n_pixels`.
     #[inline(always)]
-    pub(super) fn of_row(&self, row: usize, column: usize, n_pixels: usize) -> (&[u32], &[f32]) {
+    pub(super) fn of_row(&self, row: usize, column: usize, n_pixels: usize) -> &[Entry] {
         let starts = &self.start[row * self.row_starts..][..self.row_starts];
-        let range = starts[column] as usize..starts[column + n_pixels] as usize;
-        (&self.index[range.clone()], &self.value[range])
+        &self.entries[starts[column] as usize..starts[column + n_pixels] as usize]
     }
 
     pub(super) fn in_stride(&self) -> usize {
@@ -70,8 +73,8 @@ impl Nonzeros {
 /// padded gradient that the first tap of the kernel multiplies it with.
 #[derive(Debug, Clone, Default)]
 pub struct ChannelLists {
-    offset: Vec<u32>,
-    value: Vec<f32>,
+    /// `[channels][capacity]`.
+    entries: Vec<Entry>,
     n: Vec<usize>,
     capacity: usize,
     reach: usize,
@@ -82,8 +85,7 @@ impl ChannelLists {
     pub fn for_layouts(x: &ImageLayout, dy: &ImageLayout) -> Self {
         let capacity = x.height * x.width + 1;
         Self {
-            offset: vec![0; x.channels * capacity],
-            value: vec![0.0; x.channels * capacity],
+            entries: vec![Entry::default(); x.channels * capacity],
             n: vec![0; x.channels],
             capacity,
             reach: dy.len(),
@@ -96,21 +98,19 @@ impl ChannelLists {
         for row in 0..x.height {
             let base = (row + x.padding + dy.padding) * dy.pitch();
             for (column, pixel) in image[x.row(row)].chunks_exact(x.stride).enumerate() {
-                let offset = base + (column + x.padding + dy.padding) * dy.stride;
-                for (channel, (&v, n)) in pixel.iter().zip(&mut self.n).enumerate() {
-                    let at = channel * self.capacity + *n;
-                    self.offset[at] = offset as u32;
-                    self.value[at] = v;
-                    *n += usize::from(v != 0.0);
+                let at = (base + (column + x.padding + dy.padding) * dy.stride) as u32;
+                let lists = self.entries.chunks_exact_mut(self.capacity);
+                for ((&value, n), list) in pixel.iter().zip(&mut self.n).zip(lists) {
+                    list[*n] = Entry { at, value };
+                    *n += usize::from(value != 0.0);
                 }
             }
         }
     }
 
     #[inline(always)]
-    pub(super) fn of_channel(&self, channel: usize) -> (&[u32], &[f32]) {
-        let range = channel * self.capacity..channel * self.capacity + self.n[channel];
-        (&self.offset[range.clone()], &self.value[range])
+    pub(super) fn of_channel(&self, channel: usize) -> &[Entry] {
+        &self.entries[channel * self.capacity..][..self.n[channel]]
     }
 
     pub(super) fn n_channels(&self) -> usize {
