@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod atomic;
+pub mod bench;
 pub mod checkpoint;
 pub mod config;
 pub mod curves;

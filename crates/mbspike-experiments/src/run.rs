@@ -8,11 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use candle_core::Device;
 use mbspike_data::{Dataset, DatasetConfig};
+use mbspike_lif::Network;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use serde::Serialize;
 
 use crate::atomic;
-use crate::checkpoint::{self, STATE_FILE};
+use crate::checkpoint::{self, CHECKPOINT_FILE, STATE_FILE};
+use crate::evaluate::{self, evaluate};
 use crate::folder::{self, Lock};
 use crate::observer::{Observer, RunEnd};
 use crate::results::{self, SUMMARY_FILE, Status, Summary};
@@ -271,6 +275,59 @@ fn write_tables(folder: &Path) -> Result<(), Error> {
     let summaries = results::read_summaries(folder)?;
     table::write(folder, &summaries)?;
     Ok(())
+}
+
+/// What [`evaluate_run`] finds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EvaluationReport {
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// Test samples.
+    pub n_samples: usize,
+    /// Share of them classified as their label, in `0..=1`.
+    pub test_accuracy: f64,
+    /// Mean loss of a sample.
+    pub test_loss: f64,
+    /// Where activity is measured.
+    pub positions: Vec<String>,
+    /// Share of non-zero elements at each position, in `0..=1`.
+    pub nonzero_rate: Vec<f64>,
+    /// Mean spike value at each position, in `0..=1`.
+    pub mean_spike: Vec<f64>,
+}
+
+/// Evaluates the checkpoint of the run in `folder` on its test set; `None` if `stop` was set on the
+/// way. `settings` change the run's config, as `--set` does.
+///
+/// # Errors
+/// If there is no config or checkpoint in the folder, they do not fit each other, or data are
+/// missing.
+pub fn evaluate_run(
+    folder: &Path,
+    settings: &[String],
+    observer: &dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Option<EvaluationReport>, Error> {
+    let sweep = Sweep::read(&folder.join(CONFIG_FILE), settings)?;
+    let Some(point) = sweep.points.first() else { return Ok(None) };
+    let config = &point.config;
+    let mut network = Network::new(&config.network_config(), config.seed, &Device::Cpu)?;
+    checkpoint::load_weights(&folder.join(CHECKPOINT_FILE), &network)?;
+    let dataset = mbspike_data::load(&config.dataset)?;
+    let pool = thread_pool()?;
+    let loader = evaluate::loader(config, dataset.test)?.with_pool(Arc::clone(&pool));
+    let mut on_batch = |n_done| observer.on_evaluation(point, n_done, loader.n_batches());
+    let loss = config.loss();
+    let evaluation = evaluate(&mut network, &loader, loss, &pool, stop, &mut on_batch)?;
+    Ok(evaluation.map(|evaluation| EvaluationReport {
+        folder: folder.to_owned(),
+        n_samples: loader.set().len(),
+        test_accuracy: evaluation.accuracy,
+        test_loss: evaluation.loss,
+        positions: network.positions().to_vec(),
+        nonzero_rate: evaluation.activity.nonzero_rate(),
+        mean_spike: evaluation.activity.mean_value(),
+    }))
 }
 
 /// A pool of as many threads as rayon would take: `RAYON_NUM_THREADS`, or the cores.

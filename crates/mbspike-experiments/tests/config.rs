@@ -1,0 +1,235 @@
+//! Configs: what is read, what is refused, and with which words.
+
+use std::path::Path;
+
+use mbspike_experiments::config::Config;
+use mbspike_experiments::sweep::Sweep;
+
+const BASE: &str = r#"name = "base"
+seed = 7
+
+[dataset]
+name = "fashion-mnist-subset"
+
+[encoder]
+kind = "poisson"
+time_steps = 4
+
+[network]
+arch = "28x28-4c5-2a-10o"
+
+[neuron]
+bits = 2
+
+[train]
+epochs = 1
+batch_size = 32
+optimizer = { kind = "adam", lr = 1e-3 }
+"#;
+
+fn parse(text: &str) -> Result<Sweep, mbspike_experiments::sweep::Error> {
+    Sweep::parse(Path::new("base.toml"), text, &[])
+}
+
+fn config(text: &str) -> Config {
+    parse(text).unwrap().points.remove(0).config
+}
+
+fn with(settings: &[&str]) -> Result<Sweep, mbspike_experiments::sweep::Error> {
+    let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
+    Sweep::parse(Path::new("base.toml"), BASE, &settings)
+}
+
+/// The error for the base config with one text in place of another.
+fn error_of(this: &str, by: &str) -> String {
+    assert!(BASE.contains(this), "{this:?} is not in the base config");
+    match parse(&BASE.replacen(this, by, 1)) {
+        Ok(sweep) => format!("no error: {:?}", sweep.points[0].config),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn defaults_are_the_thesis_settings() {
+    insta::assert_snapshot!(config(BASE).to_toml().unwrap());
+}
+
+#[test]
+fn a_resolved_config_reads_back_as_itself() {
+    let text = BASE
+        .replace("bits = 2", "bits = 2\nreset = \"hard\"\nshift = 0.25\nlayer_bits = [1, 3]")
+        .replace("lr = 1e-3", "lr = 1e-3, betas = [0.8, 0.9]")
+        .replace("epochs = 1", "epochs = 1\nema = 0.9\nlabel_smoothing = 0.1\nmixup_alpha = 0.2\nscheduler = { kind = \"cosine\", warm_up = { epochs = 2 } }");
+    for text in [BASE, &text] {
+        let first = config(text);
+        let again = config(&first.to_toml().unwrap());
+        assert_eq!(again, first);
+        assert_eq!(again.hash().unwrap(), first.hash().unwrap());
+    }
+}
+
+#[test]
+fn every_mistake_is_named_with_its_place() {
+    let mut errors = String::new();
+    for (this, by) in [
+        // Unknown and misspelt keys.
+        ("batch_size = 32", "batchsize = 32"),
+        ("[neuron]", "[neurons]"),
+        ("lr = 1e-3", "lrr = 1e-3"),
+        ("epochs = 1", "epochs = 1\nzebra = 2"),
+        ("lr = 1e-3", "lr = 1e-3, momentum = 0.9"),
+        ("lr = 1e-3 }", "lr = 1e-3 }\nscheduler = { kind = \"cosin\" }"),
+        ("lr = 1e-3 }", "lr = 1e-3 }\nscheduler = \"exponential\""),
+        ("bits = 2", "bits = 2\nreset = { kind = \"soft\", v_reset = 0.0 }"),
+        ("bits = 2", "bits = 2\nsurrogate = { kind = \"sigmoid\", slope = 1 }"),
+        // Missing keys.
+        ("seed = 7", ""),
+        ("bits = 2", ""),
+        ("arch = \"28x28-4c5-2a-10o\"", ""),
+        // Wrong types.
+        ("epochs = 1", "epochs = \"one\""),
+        ("epochs = 1", "epochs = 1.5"),
+        ("epochs = 1", "epochs = -1"),
+        ("bits = 2", "bits = true"),
+        ("lr = 1e-3", "lr = \"fast\""),
+        ("[dataset]\nname = \"fashion-mnist-subset\"", "dataset = 3"),
+        ("name = \"base\"", "name = 1979-05-27"),
+        // Values out of range.
+        ("bits = 2", "bits = 0"),
+        ("bits = 2", "bits = 99"),
+        ("bits = 2", "bits = 2\ntau = 0.5"),
+        ("bits = 2", "bits = 2\nv_threshold = 0"),
+        ("bits = 2", "bits = 2\nlayer_bits = [1, 2, 3]"),
+        ("bits = 2", "bits = 2\nshift = \"middle\""),
+        ("bits = 2", "bits = 2\nsurrogate = { kind = \"atan\", alpha = -1 }"),
+        ("batch_size = 32", "batch_size = 0"),
+        ("epochs = 1", "epochs = 0"),
+        ("lr = 1e-3", "lr = 0.0"),
+        ("lr = 1e-3", "lr = nan"),
+        ("lr = 1e-3", "lr = 1e-3, betas = [0.9, 1.5]"),
+        ("time_steps = 4", "time_steps = 0"),
+        ("epochs = 1", "epochs = 1\nlabel_smoothing = 2.0"),
+        ("epochs = 1", "epochs = 1\nmixup_alpha = -0.1"),
+        ("epochs = 1", "epochs = 1\nlog_every = 0"),
+        ("seed = 7", "seed = -7"),
+        ("name = \"base\"", "name = \"../up\""),
+        ("[train]", "[target]\naccuracy = 80\n[train]"),
+        ("name = \"fashion-mnist-subset\"", "name = \"fashon-mnist\""),
+        ("name = \"fashion-mnist-subset\"", "name = \"fashion-mnist-subset\"\ntrain_size = 7000"),
+        // Architectures.
+        ("28x28-4c5-2a-10o", "28x28-4c5-3a-10o"),
+        ("28x28-4c5-2a-10o", "32x32x3-4c5-2a-10o"),
+        ("28x28-4c5-2a-10o", "28x28-4c5-2a-11o"),
+        ("arch = \"28x28-4c5-2a-10o\"", "preset = \"fashion-mnist-nett\""),
+        ("arch = \"28x28-4c5-2a-10o\"", "preset = \"mnist-net\"\narch = \"28x28-10o\""),
+        // Not TOML.
+        ("bits = 2", "bits = "),
+        ("bits = 2", "bits = 2\nbits = 3"),
+        ("[neuron]", "[neuron"),
+    ] {
+        errors.push_str(&error_of(this, by));
+        errors.push_str("\n\n");
+    }
+    insta::assert_snapshot!(errors);
+}
+
+#[test]
+fn a_setting_from_the_command_line_overrides_and_is_named_in_errors() {
+    let sweep = with(&["train.epochs=3", "dataset.name=mnist", "neuron.reset.kind=hard", "train.optimizer={kind=\"sgd\", lr=0.1}"]).unwrap();
+    let config = &sweep.points[0].config;
+    assert_eq!(config.train.epochs, 3);
+    assert_eq!(config.dataset.name, mbspike_data::catalog::DatasetName::Mnist);
+    assert_eq!(config.neuron.reset, mbspike_core::Reset::Hard { v_reset: 0.0 });
+    assert_eq!(config.train.optimizer.lr(), 0.1);
+
+    let mut errors = String::new();
+    for setting in [
+        "train.epoch=3",
+        "train.epochs=0",
+        "train.epochs=three",
+        "train.epochs",
+        "train..epochs=3",
+        "name.first=x",
+        "neuron.bits=[1",
+        "network.arch=28x28-3c4-10o",
+    ] {
+        errors.push_str(&with(&[setting]).unwrap_err().to_string());
+        errors.push('\n');
+    }
+    insta::assert_snapshot!(errors);
+}
+
+#[test]
+fn lists_multiply_points_zip_and_repeats_have_their_own_seeds() {
+    let text = format!(
+        "{BASE}\n[sweep]\nrepeats = 2\nneuron.bits = [1, 2]\n[[sweep.point]]\n\"encoder.time_steps\" = 4\ntrain.epochs = 2\n[[sweep.point]]\n\"encoder.time_steps\" = 10\ntrain.epochs = 1\n"
+    );
+    let sweep = parse(&text).unwrap();
+    let ids: Vec<&str> = sweep.points.iter().map(|point| point.id.as_str()).collect();
+    insta::assert_snapshot!(ids.join("\n"));
+    let of = |id: &str| sweep.points.iter().find(|point| point.id.starts_with(id)).unwrap();
+    let point = of("bits-2_T-10_epochs-1_rep-02");
+    assert_eq!((point.config.neuron.bits, point.config.encoder.time_steps), (2, 10));
+    assert_eq!((point.config.train.epochs, point.repeat), (1, 2));
+    assert_eq!(point.values["neuron.bits"], 2);
+    // Bit widths are compared on equal seeds, repeats differ in theirs.
+    assert_eq!(of("bits-1_T-4_epochs-2_rep-02").config.seed, point.config.seed);
+    assert_eq!(of("bits-2_T-10_epochs-1_rep-01").config.seed, 7);
+    assert_ne!(point.config.seed, 7);
+}
+
+#[test]
+fn a_run_keeps_its_name_when_the_sweep_around_it_grows() {
+    let sweep = |list: &str, repeats: u32| {
+        parse(&format!("{BASE}\n[sweep]\nrepeats = {repeats}\n\"neuron.bits\" = {list}\n")).unwrap()
+    };
+    let (small, large) = (sweep("[1, 2]", 1), sweep("[1, 2, 3]", 3));
+    for point in &small.points {
+        assert!(large.points.contains(point), "{}", point.id);
+    }
+}
+
+#[test]
+fn wrong_sweeps_are_refused() {
+    let mut errors = String::new();
+    for sweep in [
+        "[sweep]\n\"neuron.bits\" = 2",
+        "[sweep]\n\"neuron.bits\" = []",
+        "[sweep]\n\"neuron.bit\" = [1, 2]",
+        "[sweep]\n\"neuron.bits\" = [1, 99]",
+        "[sweep]\n\"neuron.bits\" = [1, 1]",
+        "[sweep]\nrepeats = 0",
+        "[sweep]\nname = [\"a\", \"b\"]",
+        "[sweep]\n\"neuron.bits\" = [1, 2]\n[[sweep.point]]\n\"neuron.bits\" = 3",
+    ] {
+        let error = parse(&format!("{BASE}\n{sweep}\n")).map(|sweep| sweep.points.len());
+        errors.push_str(&error.unwrap_err().to_string());
+        errors.push_str("\n\n");
+    }
+    insta::assert_snapshot!(errors);
+}
+
+#[test]
+fn the_place_of_the_data_does_not_change_a_run() {
+    let hash = |settings: &[&str]| with(settings).unwrap().points[0].config.hash().unwrap();
+    assert_eq!(hash(&["dataset.path=/elsewhere", "train.checkpoint_every=5"]), hash(&[]));
+    assert_ne!(hash(&["train.batch_size=33"]), hash(&[]));
+}
+
+#[test]
+fn every_config_of_the_project_is_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let mut n_files = 0;
+    for folder in [folder.clone(), folder.join("thesis")] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let sweep = Sweep::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+                let name = path.file_stem().unwrap().to_str().unwrap();
+                assert_eq!(sweep.name, name, "{}", path.display());
+                n_files += 1;
+            }
+        }
+    }
+    assert!(n_files >= 5, "{n_files} configs");
+}

@@ -1,0 +1,305 @@
+//! Runs: the same bits whatever happens on the way.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mbspike_experiments::observer::{Iteration, NullObserver, Observer};
+use mbspike_experiments::results::{
+    METRICS_FILE, Record, SUMMARY_FILE, Status, read_metrics, read_summary,
+};
+use mbspike_experiments::run::{Error, Options, Report, run_sweep};
+use mbspike_experiments::sweep::{Point, Shard, Sweep};
+
+const TINY: &str = r#"
+name = "tiny"
+seed = 11
+[dataset]
+name = "fashion-mnist-subset"
+train_size = 120
+test_size = 40
+[encoder]
+kind = "poisson"
+time_steps = 3
+[network]
+arch = "28x28-2c3-4a-10o"
+[neuron]
+bits = 2
+[train]
+epochs = 3
+batch_size = 25
+optimizer = { kind = "adam", lr = 5e-3 }
+scheduler = { kind = "cosine" }
+mixup_alpha = 0.2
+ema = 0.9
+log_every = 2
+"#;
+
+fn sweep(settings: &[&str]) -> Sweep {
+    let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
+    Sweep::parse(Path::new("tiny.toml"), TINY, &settings).unwrap()
+}
+
+fn options(out: &Path) -> Options {
+    Options { out: out.to_owned(), ..Options::default() }
+}
+
+fn run(sweep: &Sweep, options: &Options) -> Report {
+    run_sweep(sweep, options, &NullObserver, &AtomicBool::new(false)).unwrap()
+}
+
+fn folder(out: &Path, sweep: &Sweep, point: usize) -> PathBuf {
+    out.join(&sweep.name).join(&sweep.points[point].id)
+}
+
+/// Weights, state without times, and records without times.
+fn outcome(folder: &Path) -> (Vec<u8>, Vec<Record>) {
+    let mut records = read_metrics(&folder.join(METRICS_FILE)).unwrap();
+    for record in &mut records {
+        match record {
+            Record::Window(window) => (window.step_time_s, window.loader_share) = (0.0, 0.0),
+            Record::Epoch(epoch) => (epoch.epoch_time_s, epoch.step_time_s) = (0.0, 0.0),
+        }
+    }
+    (std::fs::read(folder.join("checkpoint.safetensors")).unwrap(), records)
+}
+
+/// Sets a flag after a given iteration.
+struct StopAt {
+    iteration: u64,
+    stop: Arc<AtomicBool>,
+}
+
+impl Observer for StopAt {
+    fn on_iteration(&self, _: &Point, iteration: &Iteration) {
+        if iteration.iteration >= self.iteration {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&[]);
+    let whole = options(&out.path().join("whole"));
+    let report = run(&sweep, &whole);
+    assert_eq!(report.summaries.len(), 1);
+    let expected = outcome(&folder(&whole.out, &sweep, 0));
+    // 5 iterations an epoch: in the middle of a window, at the end of one, at the end of epochs.
+    for stops in [&[1, 2, 3][..], &[4, 5, 6], &[7, 10, 13], &[5, 10, 15]] {
+        let name = format!("stopped at {stops:?}");
+        let parts = Options { resume: true, ..options(&out.path().join(&name)) };
+        for &iteration in stops {
+            let stop = Arc::new(AtomicBool::new(false));
+            let observer = StopAt { iteration, stop: Arc::clone(&stop) };
+            let report = run_sweep(&sweep, &parts, &observer, &stop).unwrap();
+            assert_eq!(report.stopped.len(), 1, "{name}");
+            assert!(!folder(&parts.out, &sweep, 0).join(SUMMARY_FILE).exists(), "{name}");
+        }
+        assert!(run(&sweep, &parts).stopped.is_empty());
+        assert!(outcome(&folder(&parts.out, &sweep, 0)) == expected, "{name}");
+    }
+}
+
+#[test]
+fn an_interrupted_run_is_resumed_only_if_asked() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&[]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let observer = StopAt { iteration: 2, stop: Arc::clone(&stop) };
+    run_sweep(&sweep, &options(out.path()), &observer, &stop).unwrap();
+    let again = run_sweep(&sweep, &options(out.path()), &NullObserver, &AtomicBool::new(false));
+    assert!(matches!(again, Err(Error::Interrupted(_))), "{again:?}");
+}
+
+#[test]
+fn a_run_that_is_over_is_never_run_again() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&[]);
+    run(&sweep, &options(out.path()));
+    let summary = folder(out.path(), &sweep, 0).join(SUMMARY_FILE);
+    let written = std::fs::metadata(&summary).unwrap().modified().unwrap();
+    let report = run(&sweep, &options(out.path()));
+    assert_eq!(report.summaries.len(), 1);
+    assert_eq!(std::fs::metadata(&summary).unwrap().modified().unwrap(), written);
+}
+
+#[test]
+fn jobs_and_threads_do_not_change_a_bit() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&["sweep.neuron.bits=[1, 3]"]);
+    let one = options(&out.path().join("one"));
+    let two = Options { jobs: 2, ..options(&out.path().join("two")) };
+    let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+    // A sweep takes as many threads as the pool it is called in.
+    pool(1).install(|| run(&sweep, &one));
+    pool(4).install(|| run(&sweep, &two));
+    for point in 0..2 {
+        let [a, b] = [&one, &two].map(|options| outcome(&folder(&options.out, &sweep, point)));
+        assert!(a == b, "{}", sweep.points[point].id);
+    }
+    let threads = |options: &Options| {
+        let summary = read_summary(&folder(&options.out, &sweep, 0).join(SUMMARY_FILE)).unwrap();
+        summary.environment.threads
+    };
+    assert_eq!((threads(&one), threads(&two)), (1, 2));
+}
+
+#[test]
+fn shards_share_the_runs_and_fill_one_table() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&["sweep.neuron.bits=[1, 2, 3]", "train.epochs=1"]);
+    let shard = |text: &str| Options { shard: text.parse().unwrap(), ..options(out.path()) };
+    assert_eq!(run(&sweep, &shard("1/2")).summaries.len(), 2);
+    assert_eq!(run(&sweep, &shard("2/2")).summaries.len(), 1);
+    let csv = std::fs::read_to_string(out.path().join("tiny/results.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 4, "{csv}");
+    assert!(csv.lines().next().unwrap().contains("neuron.bits"), "{csv}");
+    for wrong in ["0/2", "3/2", "2", "a/b"] {
+        assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn the_parquet_table_has_the_rows_of_the_csv_table() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&["sweep.neuron.bits=[1, 2]", "train.epochs=1"]);
+    run(&sweep, &options(out.path()));
+    let file = std::fs::File::open(out.path().join("tiny/results.parquet")).unwrap();
+    let reader = SerializedFileReader::new(file).unwrap();
+    let csv = std::fs::read_to_string(out.path().join("tiny/results.csv")).unwrap();
+    let names = csv.lines().next().unwrap().split(',').collect::<Vec<_>>();
+    let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 2);
+    for (row, line) in rows.iter().zip(csv.lines().skip(1)) {
+        for ((name, value), (expected_name, expected)) in
+            row.get_column_iter().zip(names.iter().zip(line.split(',')))
+        {
+            assert_eq!(name, expected_name);
+            let value = match value {
+                parquet::record::Field::Null => String::new(),
+                parquet::record::Field::Str(text) => text.clone(),
+                parquet::record::Field::Double(number) => number.to_string(),
+                parquet::record::Field::Long(number) => number.to_string(),
+                other => panic!("{name}: {other}"),
+            };
+            assert_eq!(value, *expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_diverging_point_keeps_its_checkpoint_and_does_not_stop_the_others() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&["sweep.train.optimizer.lr=[1e38, 5e-3]", "train.optimizer.kind=sgd", "train.clip_grad_norm=1e30", "network.readout=last-membrane"]);
+    let report = run(&sweep, &options(out.path()));
+    let statuses: Vec<_> = report.summaries.iter().map(|summary| summary.status).collect();
+    assert_eq!(statuses, [Status::Diverged, Status::Finished]);
+    assert!(report.summaries[0].cause.as_ref().unwrap().contains("iteration"));
+    assert_eq!(report.diverged().collect::<Vec<_>>(), [sweep.points[0].id.as_str()]);
+}
+
+#[test]
+fn a_folder_of_another_config_is_refused_by_the_differing_key() {
+    let out = tempfile::tempdir().unwrap();
+    run(&sweep(&["train.epochs=1"]), &options(out.path()));
+    let other = sweep(&["train.epochs=2"]);
+    let error = run_sweep(&other, &options(out.path()), &NullObserver, &AtomicBool::new(false));
+    let message = error.unwrap_err().to_string();
+    assert!(message.contains("`train.epochs` is 1 there, but 2 here"), "{message}");
+}
+
+#[test]
+fn a_sweep_may_grow() {
+    let out = tempfile::tempdir().unwrap();
+    run(&sweep(&["sweep.neuron.bits=[1]", "train.epochs=1"]), &options(out.path()));
+    let report = run(&sweep(&["sweep.neuron.bits=[1, 2]", "train.epochs=1"]), &options(out.path()));
+    assert_eq!(report.summaries.len(), 2);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_an_error_that_loses_nothing() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&[]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let observer = StopAt { iteration: 7, stop: Arc::clone(&stop) };
+    run_sweep(&sweep, &options(out.path()), &observer, &stop).unwrap();
+    let folder = folder(out.path(), &sweep, 0);
+    let before = outcome(&folder);
+    // Writing to /dev/full fails as on a full disk; the next state would be written there.
+    std::os::unix::fs::symlink("/dev/full", folder.join("state.safetensors.tmp")).unwrap();
+    let resume = Options { resume: true, ..options(out.path()) };
+    let report = run(&sweep, &resume);
+    let (_, error) = &report.failed[0];
+    let message = error.to_string();
+    assert!(message.contains("No space left on device"), "{message}");
+    assert!(message.contains("state.safetensors.tmp"), "{message}");
+    assert_eq!(outcome(&folder).0, before.0);
+    // With room again the run goes on to the same end as one never stopped.
+    run(&sweep, &resume);
+    let whole = options(&out.path().join("whole"));
+    run(&sweep, &whole);
+    let expected = outcome(&whole.out.join("tiny").join(&sweep.points[0].id));
+    assert!(outcome(&folder) == expected);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&[]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let observer = StopAt { iteration: 2, stop: Arc::clone(&stop) };
+    run_sweep(&sweep, &options(out.path()), &observer, &stop).unwrap();
+    let state = folder(out.path(), &sweep, 0).join("state.safetensors");
+    let bytes = std::fs::read(&state).unwrap();
+    std::fs::write(&state, &bytes[..bytes.len() / 2]).unwrap();
+    let report = run(&sweep, &Options { resume: true, ..options(out.path()) });
+    let message = report.failed[0].1.to_string();
+    assert!(message.contains("state.safetensors: not a whole safetensors file"), "{message}");
+}
+
+#[test]
+fn two_processes_do_not_write_to_one_run() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&[]);
+    let folder = folder(out.path(), &sweep, 0);
+    std::fs::create_dir_all(&folder).unwrap();
+    let lock = std::fs::File::create(folder.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    let report = run(&sweep, &options(out.path()));
+    assert!(matches!(report.failed[0].1, Error::Locked(_)), "{:?}", report.failed);
+}
+
+#[test]
+fn a_summary_says_what_the_records_say() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&["target.accuracy=0.01", "train.epochs=2"]);
+    let report = run(&sweep, &options(out.path()));
+    let summary = &report.summaries[0];
+    let records = read_metrics(&folder(out.path(), &sweep, 0).join(METRICS_FILE)).unwrap();
+    let epochs: Vec<_> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Epoch(epoch) => Some(epoch),
+            Record::Window(_) => None,
+        })
+        .collect();
+    assert_eq!(epochs.len(), 2);
+    assert_eq!(summary.final_test_accuracy, Some(epochs[1].test_accuracy));
+    assert_eq!(summary.epochs_to_target, Some(1));
+    // Ten iterations are no full window of a hundred.
+    assert_eq!((summary.n_iterations, summary.iterations_to_target), (10, None));
+    assert_eq!(summary.positions, ["input", "lif1", "lif2"]);
+    assert_eq!(summary.n_parameters, 2 * 9 + 10 * 2 * 49);
+    let n_iterations: u64 = records
+        .iter()
+        .map(|record| match record {
+            Record::Window(window) => window.n_iterations,
+            Record::Epoch(_) => 0,
+        })
+        .sum();
+    assert_eq!(n_iterations, 10);
+}

@@ -1,0 +1,164 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use mbspike_data::catalog::DatasetName;
+use mbspike_experiments::sweep::Shard;
+
+/// Multi-bit spike trains in spiking neural networks: trains, sweeps and draws what a TOML file
+/// describes.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Say nothing but errors and results.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train what a config describes, one run or a sweep, and draw its figures.
+    Run(RunArgs),
+    /// Draw the figures of a folder of runs from its saved results.
+    Plot(PlotArgs),
+    /// Evaluate a trained run on its test set.
+    Eval(EvalArgs),
+    /// Look after datasets.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Measure speed.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Show the version, the machine and the named networks.
+    Info(InfoArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The config, a TOML file; with a table [sweep] it is a sweep.
+    pub config: PathBuf,
+    /// Set a key of the config: a dotted key and a TOML value, where a bare word is a string.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// The folder that holds the folders of runs.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub out: PathBuf,
+    /// Go on with interrupted runs from their last checkpoints.
+    #[arg(long)]
+    pub resume: bool,
+    /// Runs of a sweep that go on at once, sharing the cores.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
+    pub jobs: usize,
+    /// Run only the I-th of N parts of a sweep, as in 2/4.
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    pub shard: Shard,
+    /// Draw no figures at the end.
+    #[arg(long)]
+    pub no_figures: bool,
+    /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PlotArgs {
+    /// A folder of runs, as `run` writes it.
+    pub folder: PathBuf,
+    /// Print the figures' paths as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// The folder of one run.
+    pub run: PathBuf,
+    /// Set a key of the run's config, as for `run`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// List the datasets and where they are.
+    List {
+        /// Print the list as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download a dataset.
+    Fetch {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The folder to put it in; the user's data folder without it.
+        #[arg(long, value_name = "DIR")]
+        path: Option<PathBuf>,
+    },
+    /// Compare a dataset's files with the published checksums.
+    Verify {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The folder that holds it.
+        #[arg(long, value_name = "DIR")]
+        path: Option<PathBuf>,
+        /// Print the checksums as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print shapes, class counts and statistics of a dataset, and draw a sheet of samples.
+    Inspect {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The folder that holds it.
+        #[arg(long, value_name = "DIR")]
+        path: Option<PathBuf>,
+        /// Write a sheet of samples, one row per class, to this PNG file.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Print what is found as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Time whole training steps of a config's network.
+    Step(BenchStepArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchStepArgs {
+    /// The config, as for `run`; of a sweep, the first point.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Set a key of the config, as for `run`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Steps to time.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = positive)]
+    pub steps: usize,
+    /// Print the times as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// Print it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("expected a whole number, at least 1".to_owned()),
+    }
+}

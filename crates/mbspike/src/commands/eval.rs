@@ -1,0 +1,35 @@
+use std::process::ExitCode;
+
+use mbspike_experiments::run::evaluate_run;
+
+use super::{print_json, print_table};
+use crate::cli::EvalArgs;
+use crate::progress::Progress;
+use crate::stop;
+
+pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
+    let stop = stop::on_ctrl_c()?;
+    let Some(report) = evaluate_run(&args.run, &args.settings, &Progress::new(quiet), &stop)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    if args.json {
+        print_json(&report)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = vec![
+        vec!["test accuracy".to_owned(), format!("{:.4}", report.test_accuracy)],
+        vec!["test loss".to_owned(), format!("{:.4}", report.test_loss)],
+        vec!["samples".to_owned(), report.n_samples.to_string()],
+    ];
+    for (position, (rate, spike)) in
+        report.positions.iter().zip(report.nonzero_rate.iter().zip(&report.mean_spike))
+    {
+        rows.push(vec![
+            position.clone(),
+            format!("non-zero {:.2} %", 100.0 * rate),
+            format!("mean spike {spike:.4}"),
+        ]);
+    }
+    print_table(&rows)?;
+    Ok(ExitCode::SUCCESS)
+}

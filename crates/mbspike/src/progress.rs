@@ -1,0 +1,151 @@
+//! Progress bars on stderr: one for a sweep, one for each run at hand. Without a terminal, or with
+//! `--quiet`, there are none.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mbspike_experiments::observer::{Iteration, Observer, RunEnd};
+use mbspike_experiments::results::{EpochRecord, Status};
+use mbspike_experiments::sweep::Point;
+
+const SWEEP_TEMPLATE: &str = "{prefix} {wide_bar:.cyan/dim} {pos}/{len} runs, {elapsed}, {eta} left";
+const RUN_TEMPLATE: &str = "{prefix} {wide_bar:.green/dim} {msg} {per_sec}";
+
+/// Draws what runs tell.
+pub struct Progress {
+    bars: MultiProgress,
+    state: Mutex<State>,
+    /// Whether messages are printed at all.
+    quiet: bool,
+}
+
+#[derive(Default)]
+struct State {
+    sweep: Option<ProgressBar>,
+    runs: HashMap<String, Run>,
+}
+
+struct Run {
+    bar: ProgressBar,
+    /// What the last epoch came to.
+    last: String,
+}
+
+impl Progress {
+    /// Bars on stderr where it is a terminal.
+    pub fn new(quiet: bool) -> Self {
+        let is_drawn = !quiet && std::io::stderr().is_terminal();
+        let target =
+            if is_drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bars = MultiProgress::with_draw_target(target);
+        Self { bars, state: Mutex::default(), quiet }
+    }
+
+    /// Prints a line on stderr, above the bars if there are any.
+    fn say(&self, line: &str) {
+        if self.quiet {
+            return;
+        }
+        self.bars.suspend(|| eprintln!("{line}"));
+    }
+
+    fn with_run(&self, point: &Point, act: impl FnOnce(&mut Run)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = state.runs.get_mut(&point.id) {
+            act(run);
+        }
+    }
+}
+
+/// A style; the templates are constants, so that a bad one shows at the first use.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━━─")
+}
+
+impl Observer for Progress {
+    fn on_sweep_start(&self, n_points: usize, n_finished: usize) {
+        if n_points > 1 {
+            let bar = self.bars.add(ProgressBar::new(n_points as u64));
+            bar.set_style(style(SWEEP_TEMPLATE));
+            bar.set_prefix("sweep");
+            bar.set_position(n_finished as u64);
+            bar.reset_eta();
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).sweep = Some(bar);
+        }
+        if n_finished > 0 {
+            self.say(&format!("{n_finished} of {n_points} runs are over already"));
+        }
+    }
+
+    fn on_run_start(&self, point: &Point, iteration: u64) {
+        let bar = self.bars.add(ProgressBar::new(0));
+        bar.set_style(style(RUN_TEMPLATE));
+        bar.set_prefix(point.id.clone());
+        if iteration > 0 {
+            self.say(&format!("{}: goes on after iteration {iteration}", point.id));
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.runs.insert(point.id.clone(), Run { bar, last: String::new() });
+    }
+
+    fn on_iteration(&self, point: &Point, iteration: &Iteration) {
+        self.with_run(point, |run| {
+            run.bar.set_length(iteration.n_batches as u64);
+            run.bar.set_position(iteration.batch as u64);
+            run.bar.set_message(format!(
+                "epoch {}/{} loss {:.3} train {:.1} %{}",
+                iteration.epoch,
+                point.config.train.epochs,
+                iteration.loss,
+                100.0 * iteration.train_accuracy,
+                run.last
+            ));
+        });
+    }
+
+    fn on_evaluation(&self, point: &Point, n_done: usize, n: usize) {
+        self.with_run(point, |run| run.bar.set_message(format!("test {n_done}/{n}{}", run.last)));
+    }
+
+    fn on_epoch_end(&self, point: &Point, record: &EpochRecord) {
+        self.with_run(point, |run| {
+            run.last = format!(" test {:.1} %", 100.0 * record.test_accuracy);
+        });
+    }
+
+    fn on_run_end(&self, point: &Point, end: &RunEnd<'_>) {
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(run) = state.runs.remove(&point.id) {
+                run.bar.finish_and_clear();
+                self.bars.remove(&run.bar);
+            }
+            if let (Some(sweep), RunEnd::Over(_)) = (&state.sweep, end) {
+                sweep.inc(1);
+            }
+        }
+        let id = &point.id;
+        match end {
+            RunEnd::Over(summary) => match (summary.status, summary.final_test_accuracy) {
+                (Status::Diverged, _) => {
+                    let cause = summary.cause.as_deref().unwrap_or("unknown");
+                    self.say(&format!(
+                        "{id}: diverged: {cause}; the last checkpoint is kept"
+                    ));
+                }
+                (Status::Finished, accuracy) => self.say(&format!(
+                    "{id}: test accuracy {:.4} after {} epochs, {:.0} s",
+                    accuracy.unwrap_or(f64::NAN),
+                    summary.n_epochs,
+                    summary.wall_time_s
+                )),
+            },
+            RunEnd::Stopped => self.say(&format!("{id}: stopped; --resume goes on from here")),
+            RunEnd::Failed(error) => self.say(&format!("{id}: failed: {error}")),
+        }
+    }
+}
