@@ -45,7 +45,7 @@ pub enum Surrogate {
     /// The mean of one narrow sigmoid at the edge `(i/L) θ` of each level `i` in `1..=L`:
     /// derivative `(1/L) Σ αL σ(z_i)(1 − σ(z_i))`, `z_i = αL (h − iθ/L)`, with `L = 2^bits − 1`.
     /// It follows the staircase instead of its envelope and ignores the shift. Only the edges near
-    /// `h` are summed, those whose sigmoid is not below `1e-7` of its peak, so that the cost does
+    /// `h` are summed, those whose sigmoid is not below `1e-9` of its peak, so that the cost does
     /// not grow with the number of levels.
     Staircase {
         /// Slope α of the staircase as a whole; each edge's sigmoid is L times as steep.
@@ -264,6 +264,9 @@ impl<T: Real> Derivative<T> for StaircaseAt<T> {
     #[inline(always)]
     fn at<const FMA: bool>(self, h: T) -> T {
         let nearest = (h * self.inv_spacing).round();
+        // The edge nearest to a membrane outside the staircase is the first or the last.
+        let nearest = if nearest > self.levels { self.levels } else { nearest };
+        let nearest = if nearest < T::one() { T::one() } else { nearest };
         let mut sum = h - h; // 0, or NaN where the membrane is
         for offset in -self.reach..=self.reach {
             let edge = nearest + T::of(f64::from(offset));
@@ -345,8 +348,8 @@ impl<T: Real> StraightThroughAt<T> {
 
 impl<T: Real> StaircaseAt<T> {
     pub(crate) fn new(alpha: f64, levels: f64, v_threshold: f64) -> Self {
-        // e^-z falls below 1e-7 at z = 16.2; edges are α θ apart in z.
-        let reach = (16.2 / (alpha * v_threshold)).ceil().min(levels) as i32;
+        // e^-z falls below 1e-9 at z = 20.8; edges are α θ apart in z.
+        let reach = (20.8 / (alpha * v_threshold)).ceil().min(levels) as i32;
         Self {
             alpha: T::of(alpha * levels),
             inv_levels: T::of(1.0 / levels),
