@@ -1,0 +1,284 @@
+//! The program itself, as it is typed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const TINY: &str = r#"
+name = "tiny"
+seed = 11
+[dataset]
+name = "fashion-mnist-subset"
+train_size = 400
+test_size = 50
+[encoder]
+kind = "poisson"
+time_steps = 4
+[network]
+arch = "28x28-2c3-4a-10o"
+[neuron]
+bits = 2
+[train]
+epochs = 6
+batch_size = 20
+optimizer = { kind = "adam", lr = 5e-3 }
+checkpoint_every = 3
+[sweep]
+"neuron.bits" = [1, 2]
+"#;
+
+/// A folder with a config, and the program in it.
+struct Case {
+    folder: tempfile::TempDir,
+}
+
+impl Case {
+    fn new(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tiny.toml"), config).unwrap();
+        Self { folder }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mbspike"));
+        command.args(arguments).current_dir(self.folder.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn path(&self, relative: &str) -> PathBuf {
+        self.folder.path().join(relative)
+    }
+
+    /// The folder of the run whose name starts with `id`.
+    fn run_folder(&self, out: &str, id: &str) -> PathBuf {
+        let entries = std::fs::read_dir(self.path(out).join("tiny")).unwrap();
+        let mut paths = entries.map(|entry| entry.unwrap().path());
+        paths.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(id)).unwrap()
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| panic!("killed: {}", stderr(output)))
+}
+
+#[test]
+fn help_version_and_info_are_printed_on_stdout() {
+    let case = Case::new("");
+    for arguments in [&["--help"][..], &["run", "--help"], &["--version"], &["info"]] {
+        let output = case.run(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}");
+    }
+    let info = case.run(&["info", "--json"]);
+    let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
+    assert_eq!(info["presets"]["fashion-mnist-net"], "28x28-8c5-2a-16c5-2a-10o");
+}
+
+#[test]
+fn bad_usage_and_bad_configs_exit_with_2() {
+    let case = Case::new(&TINY.replace("batch_size", "batchsize"));
+    for arguments in [
+        &["nonsense"][..],
+        &["run"],
+        &["run", "no-such-file.toml"],
+        &["run", "tiny.toml"],
+        &["run", "tiny.toml", "--jobs", "0"],
+        &["run", "tiny.toml", "--shard", "3/2"],
+        &["data", "inspect", "no-such-dataset"],
+    ] {
+        let output = case.run(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    let message = stderr(&case.run(&["run", "tiny.toml"]));
+    assert!(message.contains("tiny.toml:16:1: unknown key `train.batchsize`"), "{message}");
+    assert!(message.contains("did you mean `train.batch_size`?"), "{message}");
+}
+
+#[test]
+fn missing_data_exit_with_1_and_say_what_to_do() {
+    let case = Case::new(&TINY.replace("fashion-mnist-subset", "mnist"));
+    let output = case.run(&["run", "tiny.toml", "--set", "dataset.path=nowhere"]);
+    assert_eq!(code(&output), 1);
+    let message = stderr(&output);
+    assert!(message.contains("nowhere") && message.contains("idx"), "{message}");
+}
+
+#[test]
+fn a_run_prints_its_results_and_names_its_figures() {
+    let case = Case::new(TINY);
+    let output = case.run(&["run", "tiny.toml", "--set", "train.epochs=2", "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["runs"].as_array().unwrap().len(), 2);
+    let figures = report["figures"].as_array().unwrap();
+    assert!(figures.len() >= 4, "{figures:?}");
+    for figure in figures {
+        assert!(case.path(figure.as_str().unwrap()).metadata().unwrap().len() > 0, "{figure}");
+    }
+    // A second time there is nothing to do, and plot draws the same figures from the results.
+    let again = case.run(&["run", "tiny.toml", "--set", "train.epochs=2", "--quiet"]);
+    assert_eq!(code(&again), 0);
+    assert!(again.stderr.is_empty(), "{}", stderr(&again));
+    assert!(stdout(&again).contains("neuron.bits=2"), "{}", stdout(&again));
+    let plot = case.run(&["plot", "runs/tiny", "--json"]);
+    let plotted: serde_json::Value = serde_json::from_slice(&plot.stdout).unwrap();
+    assert_eq!(plotted.as_array().unwrap(), figures);
+    // What was evaluated while training is found again from the checkpoint.
+    let folder = case.run_folder("runs", "bits-2");
+    let eval = case.run(&["eval", folder.to_str().unwrap(), "--json"]);
+    let eval: serde_json::Value = serde_json::from_slice(&eval.stdout).unwrap();
+    let summary: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(eval["test_accuracy"], summary["final_test_accuracy"]);
+    assert_eq!(eval["nonzero_rate"], summary["final_nonzero_rate"]);
+}
+
+#[test]
+fn a_diverged_run_is_named_and_exits_with_1() {
+    let case = Case::new(TINY);
+    let output = case.run(&[
+        "run",
+        "tiny.toml",
+        "--set",
+        "train.optimizer={kind=\"sgd\", lr=1e38}",
+        "--set",
+        "network.readout=last-membrane",
+        "--no-figures",
+    ]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("diverged"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_folder_of_another_config_exits_with_2() {
+    let case = Case::new(TINY);
+    let arguments = ["run", "tiny.toml", "--no-figures", "--set", "train.epochs=1"];
+    assert_eq!(code(&case.run(&arguments)), 0);
+    let output = case.run(&["run", "tiny.toml", "--no-figures"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("`train.epochs` is 1 there, but 6 here"), "{}", stderr(&output));
+}
+
+/// The bytes that must not depend on interruptions.
+fn weights(case: &Case, out: &str) -> [Vec<u8>; 2] {
+    ["bits-1", "bits-2"].map(|id| {
+        std::fs::read(case.run_folder(out, id).join("checkpoint.safetensors")).unwrap()
+    })
+}
+
+#[test]
+fn a_sweep_killed_again_and_again_ends_with_the_same_bits() {
+    let case = Case::new(TINY);
+    let whole = case.run(&["run", "tiny.toml", "--out", "whole", "--no-figures"]);
+    assert_eq!(code(&whole), 0, "{}", stderr(&whole));
+    let resume = ["run", "tiny.toml", "--out", "killed", "--resume", "--no-figures"];
+    let mut n_killed = 0;
+    // Kill it later and later, wherever it is, until it is done before.
+    for milliseconds in (40..).step_by(35) {
+        let mut child = case
+            .command(&resume)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if start.elapsed() > Duration::from_millis(milliseconds) {
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        if let Some(status) = status {
+            assert!(status.success());
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        n_killed += 1;
+    }
+    assert!(n_killed > 0);
+    assert!(weights(&case, "killed") == weights(&case, "whole"), "after {n_killed} kills");
+    let n_epochs = |id: &str| {
+        let metrics = case.run_folder("killed", id).join("metrics.jsonl");
+        let text = std::fs::read_to_string(metrics).unwrap();
+        text.lines().filter(|line| line.contains("\"record\":\"epoch\"")).count()
+    };
+    assert_eq!((n_epochs("bits-1"), n_epochs("bits-2")), (6, 6));
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_leaves_a_checkpoint_to_go_on_from() {
+    let case = Case::new(&TINY.replace("epochs = 6", "epochs = 400"));
+    let child = case
+        .command(&["run", "tiny.toml", "--no-figures"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten();
+        entries.flatten().any(|entry| entry.path().join("state.safetensors").exists())
+    };
+    let start = Instant::now();
+    while !started(&case.path("runs/tiny")) {
+        assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint in a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("--resume"), "{}", stderr(&output));
+    let again = case.run(&["run", "tiny.toml", "--no-figures"]);
+    assert_eq!(code(&again), 2);
+    assert!(stderr(&again).contains("--resume"), "{}", stderr(&again));
+}
+
+#[test]
+fn without_a_terminal_there_are_no_bars_and_no_colours() {
+    let case = Case::new(TINY);
+    let output = case.run(&["run", "tiny.toml", "--set", "train.epochs=1", "--no-figures"]);
+    assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b));
+    assert!(!stderr(&output).contains('━'), "{}", stderr(&output));
+}
+
+#[test]
+fn data_commands_answer_for_the_embedded_subset() {
+    let case = Case::new("");
+    let list = case.run(&["data", "list", "--json"]);
+    let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    let subset = list.as_array().unwrap().iter().find(|d| d["name"] == "fashion-mnist-subset");
+    assert_eq!(subset.unwrap()["is_available"], true);
+    let inspect =
+        case.run(&["data", "inspect", "fashion-mnist-subset", "--out", "sheet.png", "--json"]);
+    let inspect: serde_json::Value = serde_json::from_slice(&inspect.stdout).unwrap();
+    assert_eq!(inspect["train"]["n_samples"], 6000);
+    assert!(std::fs::read(case.path("sheet.png")).unwrap().starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn a_benchmark_prints_the_keys_it_promises() {
+    let case = Case::new(TINY);
+    let output = case.run(&["bench", "step", "--config", "tiny.toml", "--steps", "3", "--json"]);
+    let times: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for key in ["median_s", "forward_s", "backward_s", "samples_per_s", "peak_rss_bytes"] {
+        assert!(times[key].is_number(), "{key}: {times}");
+    }
+}
