@@ -9,10 +9,7 @@ use fs_err::File;
 /// the program or the machine stops, or the disk is full, `path` is as before or as wanted.
 ///
 /// Two processes must not write the same file at once.
-pub(crate) fn write(
-    path: &Path,
-    content: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<()> {
+pub(crate) fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let temporary = temporary(path);
     let written = write_to(&temporary, content).and_then(|()| fs_err::rename(&temporary, path));
     if let Err(error) = written {

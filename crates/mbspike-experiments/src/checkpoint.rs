@@ -124,9 +124,10 @@ impl Tally {
 
     /// What was seen at the measuring positions.
     pub fn activity(&self) -> Activity {
-        let positions = self.positions.iter().map(|&(n_elements, n_nonzero, sum)| {
-            PositionActivity { n_elements, n_nonzero, sum }
-        });
+        let positions = self
+            .positions
+            .iter()
+            .map(|&(n_elements, n_nonzero, sum)| PositionActivity { n_elements, n_nonzero, sum });
         Activity { positions: positions.collect() }
     }
 }
@@ -195,11 +196,7 @@ fn weights(network: &Network) -> Vec<(String, Tensor)> {
     all.map(|parameter| (parameter.name.clone(), parameter.var.as_detached_tensor())).collect()
 }
 
-fn restore(
-    path: &Path,
-    network: &Network,
-    tensors: &HashMap<String, Tensor>,
-) -> Result<(), Error> {
+fn restore(path: &Path, network: &Network, tensors: &HashMap<String, Tensor>) -> Result<(), Error> {
     for parameter in network.parameters().iter().chain(network.buffers()) {
         let (name, var) = (&parameter.name, &parameter.var);
         let fail = |message| Error::Content { path: path.to_owned(), message };

@@ -279,11 +279,8 @@ impl MetricsLog {
     /// Opens `path`, or creates it, and drops everything after byte `position`: what a run killed
     /// after its last checkpoint had written since.
     pub fn open(path: &Path, position: u64) -> Result<Self> {
-        let mut file = fs_err::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)?;
+        let mut file =
+            fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         let length = file.metadata()?.len();
         if length < position {
             let message = format!(

@@ -65,6 +65,9 @@ pub enum Error {
     Write(#[from] toml::ser::Error),
 }
 
+/// More runs than this are taken for a mistake.
+const MAX_RUNS: usize = 100_000;
+
 /// The values of one axis or zipped point: dotted keys with what to put there.
 type Assignment = Vec<Entry>;
 
@@ -92,6 +95,10 @@ impl Sweep {
             Some(sweep) => read_sweep(sweep)?,
         };
 
+        if combinations.len().saturating_mul(repeats as usize) > MAX_RUNS {
+            let message = format!("sweep: more than {MAX_RUNS} runs");
+            return Err(ConfigError::new(root.origin.clone(), message).into());
+        }
         let mut points = Vec::new();
         for assignment in &combinations {
             let mut point = root.clone();
@@ -154,8 +161,7 @@ pub fn repeat_seed(seed: u64, repeat: u32) -> u64 {
 fn flatten_sweep(root: &mut Node) {
     fn flatten(prefix: &str, entries: Vec<Entry>, into: &mut Vec<Entry>) {
         for entry in entries {
-            let key =
-                if prefix.is_empty() { entry.key } else { format!("{prefix}.{}", entry.key) };
+            let key = if prefix.is_empty() { entry.key } else { format!("{prefix}.{}", entry.key) };
             match entry.node.value {
                 Value::Table(inner) => flatten(&key, inner, into),
                 _ => into.push(Entry { key, ..entry }),
@@ -193,7 +199,7 @@ fn read_sweep(sweep: Entry) -> Result<(u32, Vec<Assignment>), ConfigError> {
         let axis: Vec<Assignment> = match (entry.key.as_str(), entry.node.value) {
             ("repeats", value) => {
                 repeats = match value {
-                    Value::Integer(n) if (1..=100_000).contains(&n) => n as u32,
+                    Value::Integer(n) if (1..=MAX_RUNS as i64).contains(&n) => n as u32,
                     _ => {
                         let message = "sweep.repeats: must be an integer in 1..=100000";
                         return Err(ConfigError::new(entry.node.origin, message));
@@ -210,9 +216,7 @@ fn read_sweep(sweep: Entry) -> Result<(u32, Vec<Assignment>), ConfigError> {
             }
             (key, Value::Array(values)) if !values.is_empty() => values
                 .into_iter()
-                .map(|node| {
-                    vec![Entry { key: key.to_owned(), origin: entry.origin.clone(), node }]
-                })
+                .map(|node| vec![Entry { key: key.to_owned(), origin: entry.origin.clone(), node }])
                 .collect(),
             (key, _) => {
                 let message = format!("sweep.{key}: expected a list of values, as in [1, 2]");
@@ -232,6 +236,12 @@ fn read_sweep(sweep: Entry) -> Result<(u32, Vec<Assignment>), ConfigError> {
                 return Err(ConfigError::new(entry.origin, message));
             }
             swept.push(key);
+        }
+        if combinations.len().saturating_mul(axis.len()) > MAX_RUNS {
+            return Err(ConfigError::new(
+                entry.origin,
+                format!("sweep: more than {MAX_RUNS} runs"),
+            ));
         }
         combinations = combinations
             .iter()
@@ -307,9 +317,9 @@ impl std::str::FromStr for Shard {
 
     /// Reads `I/N`, the `I`-th of `N` parts.
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('/').and_then(|(index, n)| {
-            Some(Self { index: index.parse().ok()?, n: n.parse().ok()? })
-        });
+        let parts = text
+            .split_once('/')
+            .and_then(|(index, n)| Some(Self { index: index.parse().ok()?, n: n.parse().ok()? }));
         match parts {
             Some(shard) if (1..=shard.n).contains(&shard.index) => Ok(shard),
             _ => Err(format!("expected I/N with 1 ≤ I ≤ N, as in 2/4, not {text}")),

@@ -35,10 +35,8 @@ enum Cells {
 pub fn write(folder: &Path, summaries: &[Summary]) -> Result<()> {
     let columns = columns(summaries);
     let path = folder.join(CSV_FILE);
-    let csv = csv(&columns, summaries.len()).map_err(|source| Error::Csv {
-        path: path.clone(),
-        source,
-    })?;
+    let csv = csv(&columns, summaries.len())
+        .map_err(|source| Error::Csv { path: path.clone(), source })?;
     atomic::write(&path, |file| file.write_all(&csv))?;
     let path = folder.join(PARQUET_FILE);
     let parquet =
@@ -50,15 +48,13 @@ pub fn write(folder: &Path, summaries: &[Summary]) -> Result<()> {
 fn columns(summaries: &[Summary]) -> Vec<Column> {
     let mut columns = Vec::new();
     let mut add = |name: &str, cells| columns.push(Column { name: name.to_owned(), cells });
-    let text = |get: &dyn Fn(&Summary) -> Option<String>| {
-        Cells::Text(summaries.iter().map(get).collect())
-    };
+    let text =
+        |get: &dyn Fn(&Summary) -> Option<String>| Cells::Text(summaries.iter().map(get).collect());
     let integer = |get: &dyn Fn(&Summary) -> Option<u64>| {
         Cells::Integer(summaries.iter().map(|s| get(s).map(|n| n as i64)).collect())
     };
-    let number = |get: &dyn Fn(&Summary) -> Option<f64>| {
-        Cells::Number(summaries.iter().map(get).collect())
-    };
+    let number =
+        |get: &dyn Fn(&Summary) -> Option<f64>| Cells::Number(summaries.iter().map(get).collect());
 
     add("id", text(&|s| Some(s.id.clone())));
     add("name", text(&|s| Some(s.name.clone())));

@@ -156,9 +156,10 @@ impl<'a> Trainer<'a> {
         let key = StepKey { seed: config.seed, iteration: self.progress.iterations };
         let lr = self.lr();
         let network = &mut self.network;
-        let step = self.setting.pool.install(|| {
-            network.train_step(&x_seq, &targets, config.loss(), key)
-        })?;
+        let step = self
+            .setting
+            .pool
+            .install(|| network.train_step(&x_seq, &targets, config.loss(), key))?;
         let StepOutput { loss, logits, mut gradients, activity } = step;
         let at = self.progress.iterations + 1;
         if !loss.is_finite() {
@@ -210,14 +211,17 @@ impl<'a> Trainer<'a> {
     }
 
     fn report(&self) {
-        self.setting.observer.on_iteration(self.point, &Iteration {
-            epoch: self.progress.epochs + 1,
-            batch: self.progress.batches,
-            n_batches: self.train_loader.n_batches(),
-            iteration: self.progress.iterations,
-            loss: self.progress.epoch.mean_loss(),
-            train_accuracy: self.progress.epoch.accuracy(),
-        });
+        self.setting.observer.on_iteration(
+            self.point,
+            &Iteration {
+                epoch: self.progress.epochs + 1,
+                batch: self.progress.batches,
+                n_batches: self.train_loader.n_batches(),
+                iteration: self.progress.iterations,
+                loss: self.progress.epoch.mean_loss(),
+                train_accuracy: self.progress.epoch.accuracy(),
+            },
+        );
     }
 
     /// Records the window if it is full, or, at the end of an epoch, if there is anything in it.

@@ -135,7 +135,13 @@ fn every_mistake_is_named_with_its_place() {
 
 #[test]
 fn a_setting_from_the_command_line_overrides_and_is_named_in_errors() {
-    let sweep = with(&["train.epochs=3", "dataset.name=mnist", "neuron.reset.kind=hard", "train.optimizer={kind=\"sgd\", lr=0.1}"]).unwrap();
+    let sweep = with(&[
+        "train.epochs=3",
+        "dataset.name=mnist",
+        "neuron.reset.kind=hard",
+        "train.optimizer={kind=\"sgd\", lr=0.1}",
+    ])
+    .unwrap();
     let config = &sweep.points[0].config;
     assert_eq!(config.train.epochs, 3);
     assert_eq!(config.dataset.name, mbspike_data::catalog::DatasetName::Mnist);
@@ -232,4 +238,24 @@ fn every_config_of_the_project_is_right() {
         }
     }
     assert!(n_files >= 5, "{n_files} configs");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn damaged_configs_are_refused_or_read_but_never_panic(
+        start in 0..BASE.len(),
+        length in 0..40_usize,
+        by in "[ -~\n]{0,20}|[\\[\\]{}=.,\"0-9e-]{0,12}|\\PC{0,8}",
+    ) {
+        let end = (start + length).min(BASE.len());
+        let text = format!("{}{by}{}", &BASE[..start], &BASE[end..]);
+        match parse(&text) {
+            Ok(sweep) => for point in &sweep.points {
+                proptest::prop_assert_eq!(&config(&point.config.to_toml().unwrap()), &point.config);
+            },
+            Err(error) => proptest::prop_assert!(!error.to_string().is_empty()),
+        }
+    }
 }

@@ -193,7 +193,12 @@ fn the_parquet_table_has_the_rows_of_the_csv_table() {
 #[test]
 fn a_diverging_point_keeps_its_checkpoint_and_does_not_stop_the_others() {
     let out = tempfile::tempdir().unwrap();
-    let sweep = sweep(&["sweep.train.optimizer.lr=[1e38, 5e-3]", "train.optimizer.kind=sgd", "train.clip_grad_norm=1e30", "network.readout=last-membrane"]);
+    let sweep = sweep(&[
+        "sweep.train.optimizer.lr=[1e38, 5e-3]",
+        "train.optimizer.kind=sgd",
+        "train.clip_grad_norm=1e30",
+        "network.readout=last-membrane",
+    ]);
     let report = run(&sweep, &options(out.path()));
     let statuses: Vec<_> = report.summaries.iter().map(|summary| summary.status).collect();
     assert_eq!(statuses, [Status::Diverged, Status::Finished]);

@@ -10,7 +10,8 @@ use mbspike_experiments::observer::{Iteration, Observer, RunEnd};
 use mbspike_experiments::results::{EpochRecord, Status};
 use mbspike_experiments::sweep::Point;
 
-const SWEEP_TEMPLATE: &str = "{prefix} {wide_bar:.cyan/dim} {pos}/{len} runs, {elapsed}, {eta} left";
+const SWEEP_TEMPLATE: &str =
+    "{prefix} {wide_bar:.cyan/dim} {pos}/{len} runs, {elapsed}, {eta} left";
 const RUN_TEMPLATE: &str = "{prefix} {wide_bar:.green/dim} {msg} {per_sec}";
 
 /// Draws what runs tell.
@@ -133,9 +134,7 @@ impl Observer for Progress {
             RunEnd::Over(summary) => match (summary.status, summary.final_test_accuracy) {
                 (Status::Diverged, _) => {
                     let cause = summary.cause.as_deref().unwrap_or("unknown");
-                    self.say(&format!(
-                        "{id}: diverged: {cause}; the last checkpoint is kept"
-                    ));
+                    self.say(&format!("{id}: diverged: {cause}; the last checkpoint is kept"));
                 }
                 (Status::Finished, accuracy) => self.say(&format!(
                     "{id}: test accuracy {:.4} after {} epochs, {:.0} s",

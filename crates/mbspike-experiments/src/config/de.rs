@@ -15,10 +15,7 @@ pub(crate) fn read<'de, T: de::Deserialize<'de>>(root: &'de Node) -> Result<T, C
 }
 
 /// The name in `known` that is most like `name`, if one is alike.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |other: &str| strsim::normalized_damerau_levenshtein(name, other);
     known
         .into_iter()
@@ -170,11 +167,9 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             Value::Array(nodes) => {
                 visitor.visit_seq(Elements { nodes: nodes.iter(), key: &self.key })
             }
-            Value::Table(entries) => visitor.visit_map(Entries {
-                parent: &self,
-                entries: entries.iter(),
-                current: None,
-            }),
+            Value::Table(entries) => {
+                visitor.visit_map(Entries { parent: &self, entries: entries.iter(), current: None })
+            }
         }
         .map_err(|error| self.locate(error))
     }

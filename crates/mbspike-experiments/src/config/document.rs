@@ -85,7 +85,9 @@ impl Node {
             entries.len() - 1
         });
         match rest {
-            None => entries[at] = Entry { key: first.to_owned(), origin: node.origin.clone(), node },
+            None => {
+                entries[at] = Entry { key: first.to_owned(), origin: node.origin.clone(), node }
+            }
             Some(rest) if first == "sweep" => return entries[at].node.set_literal(rest, node),
             Some(rest) => return entries[at].node.set(rest, node),
         }
@@ -133,7 +135,8 @@ impl Node {
         for key in dotted.split('.') {
             let Some(entry) = node.entry(key) else { break };
             node = &entry.node;
-            origin = if matches!(node.value, Value::Table(_)) { &entry.origin } else { &node.origin };
+            origin =
+                if matches!(node.value, Value::Table(_)) { &entry.origin } else { &node.origin };
         }
         origin
     }

@@ -59,7 +59,8 @@ impl fmt::Display for ConfigError {
         let (line, column) = line_and_column(text, span.start);
         write!(f, "{}:{line}:{column}: {}", path.display(), self.message)?;
         let Some(content) = text.lines().nth(line - 1) else { return Ok(()) };
-        let content: String = content.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let content: String =
+            content.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let n_left = content.chars().count().saturating_sub(column - 1).max(1);
         let n_carets = text.get(span.clone()).map_or(1, |part| part.chars().count());
         let n_carets = n_carets.clamp(1, n_left);

@@ -84,7 +84,8 @@ pub(super) fn validate(config: &Config, root: &Node) -> Result<(), ConfigError> 
 /// The network's input and classes must be the dataset's.
 fn fits_dataset(config: &Config, root: &Node) -> Result<(), ConfigError> {
     let fail = |message: String| {
-        let key = if root.get("network.preset").is_some() { "network.preset" } else { "network.arch" };
+        let key =
+            if root.get("network.preset").is_some() { "network.preset" } else { "network.arch" };
         Err(ConfigError::new(root.origin_of(key).clone(), format!("{key}: {message}")))
     };
     let (arch, dataset) = (&config.network.arch, config.dataset.name);

@@ -351,7 +351,9 @@ impl Train {
             checkpoint_every: self.checkpoint_every,
             checkpoint_every_s: self.checkpoint_every_s,
             optimizer: self.optimizer.resolve(root)?,
-            scheduler: self.scheduler.map_or(Ok(Schedule::default()), |table| table.resolve(root))?,
+            scheduler: self
+                .scheduler
+                .map_or(Ok(Schedule::default()), |table| table.resolve(root))?,
         })
     }
 }

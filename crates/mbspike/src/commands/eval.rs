@@ -9,7 +9,8 @@ use crate::stop;
 
 pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     let stop = stop::on_ctrl_c()?;
-    let Some(report) = evaluate_run(&args.run, &args.settings, &Progress::new(quiet), &stop)? else {
+    let Some(report) = evaluate_run(&args.run, &args.settings, &Progress::new(quiet), &stop)?
+    else {
         return Ok(ExitCode::FAILURE);
     };
     if args.json {
