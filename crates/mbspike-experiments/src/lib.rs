@@ -7,7 +7,6 @@ pub mod checkpoint;
 pub mod config;
 pub mod curves;
 pub mod evaluate;
-pub mod figure;
 mod folder;
 pub mod observer;
 pub mod results;

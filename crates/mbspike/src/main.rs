@@ -37,7 +37,6 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let quiet = cli.quiet;
     match cli.command {
         Command::Run(args) => commands::run::run(&args, quiet),
-        Command::Plot(args) => commands::plot::plot(&args),
         Command::Eval(args) => commands::eval::eval(&args, quiet),
         Command::Data(command) => commands::data::data(&command, quiet),
         Command::Bench(command) => commands::bench::bench(&command),
@@ -50,9 +49,9 @@ fn is_usage(error: &anyhow::Error) -> bool {
     let is_usage_of_data =
         |error: &mbspike_data::Error| matches!(error, mbspike_data::Error::Config { .. });
     match error.downcast_ref::<run::Error>() {
-        Some(run::Error::Config(_) | run::Error::OtherConfig { .. } | run::Error::Interrupted(_)) => {
-            true
-        }
+        Some(
+            run::Error::Config(_) | run::Error::OtherConfig { .. } | run::Error::Interrupted(_),
+        ) => true,
         Some(run::Error::Data(error)) => is_usage_of_data(error),
         Some(_) => false,
         None => {

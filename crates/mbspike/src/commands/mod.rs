@@ -4,7 +4,6 @@ pub mod bench;
 pub mod data;
 pub mod eval;
 pub mod info;
-pub mod plot;
 pub mod run;
 
 use std::io::Write;
@@ -12,7 +11,7 @@ use std::io::Write;
 /// Prints JSON on stdout.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut stdout, value)?;
+    serde_json::to_writer_pretty(&mut stdout, value).map_err(std::io::Error::from)?;
     writeln!(stdout)?;
     Ok(())
 }
@@ -29,9 +28,11 @@ fn print_table(rows: &[Vec<String>]) -> anyhow::Result<()> {
     for row in rows {
         let cells = row.iter().zip(&widths).enumerate();
         let line: Vec<String> = cells
-            .map(|(i, (cell, &width))| {
-                if i == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-            })
+            .map(
+                |(i, (cell, &width))| {
+                    if i == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            )
             .collect();
         writeln!(stdout, "{}", line.join("  ").trim_end())?;
     }

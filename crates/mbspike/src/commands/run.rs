@@ -1,8 +1,6 @@
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mbspike_experiments::curves::Estimate;
-use mbspike_experiments::figure;
 use mbspike_experiments::results::Summary;
 use mbspike_experiments::run::{Options, Report, run_sweep};
 use mbspike_experiments::sweep::Sweep;
@@ -15,28 +13,18 @@ use crate::stop;
 
 pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     let sweep = Sweep::read(&args.config, &args.settings)?;
-    let options = Options {
-        out: args.out.clone(),
-        resume: args.resume,
-        jobs: args.jobs,
-        shard: args.shard,
-    };
+    let options =
+        Options { out: args.out.clone(), resume: args.resume, jobs: args.jobs, shard: args.shard };
     let stop = stop::on_ctrl_c()?;
     let report = run_sweep(&sweep, &options, &Progress::new(quiet), &stop)?;
-    let figures = if args.no_figures || report.summaries.is_empty() {
-        vec![]
-    } else {
-        figure::draw_all(&report.folder, &figure::Options::default())?
-    };
     if args.json {
-        print_report_json(&report, &figures)?;
+        print_report_json(&report)?;
     } else {
-        print_report(&report, &figures)?;
+        print_report(&report)?;
     }
     complain(&report);
-    let is_done = report.failed.is_empty()
-        && report.stopped.is_empty()
-        && report.diverged().next().is_none();
+    let is_done =
+        report.failed.is_empty() && report.stopped.is_empty() && report.diverged().next().is_none();
     Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -56,23 +44,31 @@ fn complain(report: &Report) {
     }
 }
 
-fn print_report_json(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
+fn print_report_json(report: &Report) -> anyhow::Result<()> {
     let failed = report.failed.iter();
     print_json(&json!({
         "folder": report.folder,
         "runs": report.summaries,
         "failed": failed.map(|(id, e)| json!({"id": id, "error": e.to_string()})).collect::<Vec<_>>(),
         "stopped": report.stopped,
-        "figures": figures,
     }))
 }
 
-fn print_report(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
-    let head = ["", "runs", "test accuracy", "best", "train accuracy", "iterations to target", "ms a step"];
+fn print_report(report: &Report) -> anyhow::Result<()> {
+    let head = [
+        "",
+        "runs",
+        "test accuracy",
+        "best",
+        "train accuracy",
+        "iterations to target",
+        "ms a step",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for (label, runs) in groups(&report.summaries) {
         let over = |get: &dyn Fn(&Summary) -> Option<f64>, scale: f64, digits: usize| {
-            let values: Vec<f64> = runs.iter().filter_map(|run| get(run)).map(|x| x * scale).collect();
+            let values: Vec<f64> =
+                runs.iter().filter_map(|run| get(run)).map(|x| x * scale).collect();
             spread(Estimate::of(&values), digits)
         };
         rows.push(vec![
@@ -86,9 +82,7 @@ fn print_report(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
         ]);
     }
     print_table(&rows)?;
-    let mut lines = vec![vec![format!("\nresults  {}", report.folder.display())]];
-    lines.extend(figures.iter().map(|path| vec![format!("figure   {}", path.display())]));
-    print_table(&lines)
+    print_table(&[vec![format!("\nresults  {}", report.folder.display())]])
 }
 
 /// Mean, and standard deviation where there is one.
