@@ -22,6 +22,9 @@ pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 /// All that a resumed run starts from.
 pub const STATE_FILE: &str = "state.safetensors";
 
+/// Texts beside the tensors of a safetensors file.
+type Metadata = HashMap<String, String>;
+
 /// The metadata entry of a [`Progress`].
 const PROGRESS: &str = "progress";
 
@@ -217,18 +220,14 @@ fn restore(path: &Path, network: &Network, tensors: &HashMap<String, Tensor>) ->
     Ok(())
 }
 
-fn write(
-    path: &Path,
-    tensors: Vec<(String, Tensor)>,
-    metadata: HashMap<String, String>,
-) -> Result<(), Error> {
+fn write(path: &Path, tensors: Vec<(String, Tensor)>, metadata: Metadata) -> Result<(), Error> {
     let bytes = safetensors::serialize(tensors, Some(metadata))
         .map_err(|error| Error::Content { path: path.to_owned(), message: error.to_string() })?;
     atomic::write(path, |file: &mut dyn Write| file.write_all(&bytes))?;
     Ok(())
 }
 
-fn read(path: &Path) -> Result<(HashMap<String, Tensor>, HashMap<String, String>), Error> {
+fn read(path: &Path) -> Result<(HashMap<String, Tensor>, Metadata), Error> {
     let bytes = fs_err::read(path)?;
     let damaged = |error: &dyn std::fmt::Display| Error::Content {
         path: path.to_owned(),

@@ -113,7 +113,7 @@ pub fn thin<T: Copy>(points: &[T], limit: usize) -> Vec<T> {
     points
         .iter()
         .enumerate()
-        .filter(|(i, _)| (last - i) % step == 0 || *i == 0)
+        .filter(|(i, _)| (last - i).is_multiple_of(step) || *i == 0)
         .map(|(_, p)| *p)
         .collect()
 }

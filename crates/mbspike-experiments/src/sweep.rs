@@ -18,7 +18,7 @@
 //! [`repeat_seed`]`(seed, r)`: it does not depend on the swept values, so that all points of one
 //! repeat start from the same seed and see the same samples in the same order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -111,11 +111,11 @@ impl Sweep {
                 points.push(Point::new(Config { seed, ..config.clone() }, assignment, repeat)?);
             }
         }
-        let mut ids = BTreeMap::new();
+        let mut ids = BTreeSet::new();
         for (point, assignment) in
             points.iter().zip(combinations.iter().flat_map(|c| vec![c; repeats as usize]))
         {
-            if ids.insert(&point.id, ()).is_some() {
+            if !ids.insert(&point.id) {
                 let origin = assignment.first().map_or(&root.origin, |entry| &entry.origin);
                 let message = format!("sweep: the run {} is there twice", point.id);
                 return Err(ConfigError::new(origin.clone(), message).into());
@@ -145,7 +145,7 @@ impl Point {
 
 /// The seed of repeat `repeat`, counted from 1, of an experiment with `seed`.
 ///
-/// The first repeat has the seed itself. The others have the output of SplitMix64 (Steele et al.
+/// The first repeat has the seed itself. The others have the output of `SplitMix64` (Steele et al.
 /// 2014) for the state `seed + (repeat − 1) γ`, cut to 53 bits, so that every tool reads it exactly.
 pub fn repeat_seed(seed: u64, repeat: u32) -> u64 {
     if repeat <= 1 {

@@ -116,7 +116,7 @@ impl<'a> Trainer<'a> {
             loop {
                 let (started, waited) = (Instant::now(), batches.waited());
                 let Some(batch) = batches.next().transpose()? else { break };
-                let waited_s = (batches.waited() - waited).as_secs_f64();
+                let waited_s = batches.waited().saturating_sub(waited).as_secs_f64();
                 if let Some(cause) = self.iteration(batch)? {
                     return Ok(End::Diverged(cause));
                 }
@@ -228,7 +228,8 @@ impl<'a> Trainer<'a> {
     fn log_window(&mut self, epoch_ends: bool) -> Result<(), Error> {
         let window = &self.progress.window;
         let is_full = window.n_iterations >= self.point.config.train.log_every;
-        if !is_full && !(epoch_ends && window.n_iterations > 0) {
+        let is_rest = epoch_ends && window.n_iterations > 0;
+        if !is_full && !is_rest {
             return Ok(());
         }
         let window = std::mem::take(&mut self.progress.window);

@@ -1,4 +1,5 @@
 //! Configs: what is read, what is refused, and with which words.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

@@ -168,7 +168,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
                 visitor.visit_seq(Elements { nodes: nodes.iter(), key: &self.key })
             }
             Value::Table(entries) => {
-                visitor.visit_map(Entries { parent: &self, entries: entries.iter(), current: None })
+                visitor.visit_map(Entries { parent: &self, rest: entries.iter(), current: None })
             }
         }
         .map_err(|error| self.locate(error))
@@ -265,7 +265,7 @@ impl<'de> de::MapAccess<'de> for Kind<'_, 'de> {
 
 struct Entries<'a, 'de> {
     parent: &'a Reader<'de>,
-    entries: std::slice::Iter<'de, Entry>,
+    rest: std::slice::Iter<'de, Entry>,
     current: Option<&'de Entry>,
 }
 
@@ -276,7 +276,7 @@ impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Error> {
-        self.current = self.entries.next();
+        self.current = self.rest.next();
         let Some(entry) = self.current else { return Ok(None) };
         seed.deserialize(entry.key.as_str().into_deserializer()).map(Some)
     }

@@ -20,6 +20,8 @@ pub(crate) mod origin;
 mod validate;
 mod wire;
 
+use std::fmt::Write as _;
+
 use mbspike_data::{AugmentConfig, DatasetConfig, EncoderConfig};
 use mbspike_lif::optim::OptimizerConfig;
 use mbspike_lif::schedule::Schedule;
@@ -157,7 +159,11 @@ impl Config {
     /// As [`Config::to_toml`].
     pub fn hash(&self) -> Result<String, toml::ser::Error> {
         let digest = Sha256::digest(self.identity().to_toml()?);
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(digest.iter().fold(String::new(), |mut hex, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        }))
     }
 
     /// What the network is built from.

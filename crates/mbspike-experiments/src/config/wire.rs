@@ -192,9 +192,8 @@ impl Network {
         };
         let arch: Arch = match (self.arch, self.preset) {
             (Some(text), None) => text.parse().map_err(|error| arch_error(root, &error))?,
-            (None, Some(name)) => match Arch::preset(&name) {
-                Some(arch) => arch,
-                None => {
+            (None, Some(name)) => {
+                let Some(arch) = Arch::preset(&name) else {
                     let names = || Arch::PRESETS.iter().map(|(name, _)| *name);
                     let hint = match nearest(&name, names()) {
                         Some(name) => format!("did you mean \"{name}\"?"),
@@ -202,8 +201,9 @@ impl Network {
                     };
                     let message = format!("network.preset: no preset is called \"{name}\"; {hint}");
                     return fail("network.preset", message);
-                }
-            },
+                };
+                arch
+            }
             (Some(_), Some(_)) => {
                 let message = "network: `arch` and `preset` exclude each other".to_owned();
                 return fail("network.preset", message);
