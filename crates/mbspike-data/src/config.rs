@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::DatasetName;
-use crate::{Dataset, Error, Result, mnist};
+use crate::{Dataset, Error, Result, cifar10, dvs_gesture, mnist, nmnist};
 
 /// The `[dataset]` part of a config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,9 @@ pub fn load(config: &DatasetConfig) -> Result<Dataset> {
             mnist::load(config.name, config.path.as_deref())?
         }
         DatasetName::FashionMnistSubset => mnist::load_embedded()?,
+        DatasetName::Cifar10 => cifar10::load(config.path.as_deref())?,
+        DatasetName::Nmnist => nmnist::load(config.path.as_deref())?,
+        DatasetName::DvsGesture => dvs_gesture::load(config.path.as_deref())?,
     };
     for (key, size, set) in [
         ("dataset.train_size", config.train_size, &mut dataset.train),

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use mbspike_core::philox::Place;
 use serde::{Deserialize, Serialize};
 
+use crate::EventSet;
+
 /// A dataset in memory, or within reach: a training and a test set.
 #[derive(Debug, Clone)]
 pub struct Dataset {
@@ -63,6 +65,8 @@ impl Split {
 pub enum SampleSet {
     /// Still images.
     Images(Arc<ImageSet>),
+    /// Recordings of an event camera.
+    Events(Arc<EventSet>),
 }
 
 impl SampleSet {
@@ -80,13 +84,16 @@ impl SampleSet {
     pub fn labels(&self) -> &[u8] {
         match self {
             Self::Images(set) => &set.labels,
+            Self::Events(set) => &set.labels,
         }
     }
 
-    /// Channels, height and width of a sample at one time step.
+    /// Channels, height and width of a sample: of an image, or of the sensor of an event camera with
+    /// its two polarities.
     pub fn shape(&self) -> [usize; 3] {
         match self {
             Self::Images(set) => set.shape,
+            Self::Events(set) => [2, set.sensor[0], set.sensor[1]],
         }
     }
 
@@ -94,6 +101,7 @@ impl SampleSet {
     pub fn split(&self) -> Split {
         match self {
             Self::Images(set) => set.split,
+            Self::Events(set) => set.split,
         }
     }
 
@@ -103,22 +111,7 @@ impl SampleSet {
     pub fn subset(&self, n: usize) -> Self {
         match self {
             Self::Images(set) => Self::Images(Arc::new(set.subset(n))),
-        }
-    }
-
-    /// Writes the intensities of sample `index`, `[C, H, W]` in `[0, 1]`, into `out`.
-    ///
-    /// # Panics
-    /// If there is no such sample, or `out` has another size.
-    pub fn intensities_into(&self, index: usize, out: &mut [f32]) {
-        match self {
-            Self::Images(set) => {
-                let pixels = set.image(index);
-                assert_eq!(out.len(), pixels.len(), "room for one sample");
-                for (out, &pixel) in out.iter_mut().zip(pixels) {
-                    *out = f32::from(pixel) / 255.0;
-                }
-            }
+            Self::Events(set) => Self::Events(Arc::new(set.subset(n))),
         }
     }
 }
@@ -151,6 +144,18 @@ impl ImageSet {
     pub fn image(&self, index: usize) -> &[u8] {
         let n: usize = self.shape.iter().product();
         &self.images[index * n..][..n]
+    }
+
+    /// Writes the intensities of image `index`, `[C, H, W]` in `[0, 1]`, into `out`.
+    ///
+    /// # Panics
+    /// If there is no such image, or `out` has another size.
+    pub fn intensities_into(&self, index: usize, out: &mut [f32]) {
+        let pixels = self.image(index);
+        assert_eq!(out.len(), pixels.len(), "room for one image");
+        for (out, &pixel) in out.iter_mut().zip(pixels) {
+            *out = f32::from(pixel) / 255.0;
+        }
     }
 
     fn subset(&self, n: usize) -> Self {

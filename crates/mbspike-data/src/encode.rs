@@ -4,7 +4,9 @@ use mbspike_core::poisson;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, Split};
+use crate::event_transforms::EventTransforms;
+use crate::frames::{Slicing, View, accumulate};
+use crate::{Error, Events, Result, SampleSet, Split};
 
 /// How samples become sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +16,22 @@ pub enum EncoderKind {
     Poisson,
     /// Each pixel's intensity is the input current at every step.
     Direct,
+    /// The events of a recording, gathered into one frame per time step.
+    EventFrame,
+}
+
+/// Which events of a recording a frame gathers. See [`Slicing`] for the arithmetic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FrameSplit {
+    /// Equal numbers of events, the remainder in the last frame (SpikingJelly).
+    Number,
+    /// Equal times, the remainder in the last frame (SpikingJelly).
+    Time,
+    /// Equal numbers of events, the remainder dropped (Tonic's `n_event_bins`).
+    TonicEventBins,
+    /// Equal times, the remainder dropped (Tonic's `n_time_bins`).
+    TonicTimeBins,
 }
 
 /// The `[encoder]` part of a config.
@@ -31,6 +49,21 @@ pub struct EncoderConfig {
     /// Direct encoding only: then divide by this. One number per channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub std: Option<Vec<f32>>,
+    /// Event frames: which events a frame gathers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<FrameSplit>,
+    /// Event frames: 1 where there is any event, instead of their number.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub binary: bool,
+    /// Event frames: use only the middle of the sensor, of this height and width.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop: Option<[usize; 2]>,
+    /// Event frames: make squares of so many by so many pixels into one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downsample: Option<usize>,
+    /// Event frames: what is done to the events of training samples, anew in each epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transforms: Option<EventTransforms>,
 }
 
 /// What keys the random numbers of an encoding besides sample and step.
@@ -45,14 +78,85 @@ pub struct EncodeKey {
 }
 
 impl EncoderConfig {
+    fn new(kind: EncoderKind, time_steps: usize) -> Self {
+        Self {
+            kind,
+            time_steps,
+            mean: None,
+            std: None,
+            split: None,
+            binary: false,
+            crop: None,
+            downsample: None,
+            transforms: None,
+        }
+    }
+
     /// Poisson spike trains over `time_steps`.
     pub fn poisson(time_steps: usize) -> Self {
-        Self { kind: EncoderKind::Poisson, time_steps, mean: None, std: None }
+        Self::new(EncoderKind::Poisson, time_steps)
     }
 
     /// Intensities as they are at each of `time_steps`.
     pub fn direct(time_steps: usize) -> Self {
-        Self { kind: EncoderKind::Direct, time_steps, mean: None, std: None }
+        Self::new(EncoderKind::Direct, time_steps)
+    }
+
+    /// Counts of events in `time_steps` frames.
+    pub fn event_frame(split: FrameSplit, time_steps: usize) -> Self {
+        Self { split: Some(split), ..Self::new(EncoderKind::EventFrame, time_steps) }
+    }
+
+    /// Which events the frames gather.
+    pub fn slicing(&self) -> Slicing {
+        let n_frames = self.time_steps;
+        match self.split.unwrap_or(FrameSplit::Number) {
+            FrameSplit::Number => Slicing::Number { n_frames },
+            FrameSplit::Time => Slicing::Time { n_frames },
+            FrameSplit::TonicEventBins => Slicing::TonicEventBins { n_frames, overlap: 0.0 },
+            FrameSplit::TonicTimeBins => Slicing::TonicTimeBins { n_frames, overlap: 0.0 },
+        }
+    }
+
+    /// What the frames show of a sensor of height and width `sensor`.
+    pub fn view(&self, sensor: [usize; 2]) -> View {
+        let crop = self.crop.unwrap_or(sensor);
+        View { sensor, crop, downsample: self.downsample.unwrap_or(1) }
+    }
+
+    /// Channels, height and width of the network's input, for samples of `shape`. They differ where
+    /// event frames are cropped or down-sampled.
+    pub fn output_shape(&self, [channels, height, width]: [usize; 3]) -> [usize; 3] {
+        let [height, width] = self.view([height, width]).size();
+        [channels, height, width]
+    }
+
+    /// Refuses an encoder that cannot encode the samples of `set`.
+    pub fn fits(&self, set: &SampleSet) -> Result<()> {
+        let shape @ [channels, height, width] = set.shape();
+        self.validate(channels)?;
+        let is_events = matches!(set, SampleSet::Events(_));
+        match (self.kind == EncoderKind::EventFrame, is_events) {
+            (true, false) => {
+                let message = "\"event-frame\" encodes recordings of event cameras; use \"poisson\" or \"direct\" for images";
+                return Err(Error::config("encoder.kind", message));
+            }
+            (false, true) => {
+                let message = "recordings of event cameras need \"event-frame\"";
+                return Err(Error::config("encoder.kind", message));
+            }
+            _ => {}
+        }
+        if let Some(crop @ [h, w]) = self.crop
+            && (h > height || w > width)
+        {
+            let message = format!("must lie within the sensor of {height}x{width}: {crop:?}");
+            return Err(Error::config("encoder.crop", message));
+        }
+        if self.output_shape(shape).contains(&0) {
+            return Err(Error::config("encoder.downsample", "leaves no pixel"));
+        }
+        Ok(())
     }
 
     /// Refuses values that cannot be used, for samples of `n_channels`.
@@ -73,6 +177,32 @@ impl EncoderConfig {
                 return Err(Error::config(key, format!("must be finite: {values:?}")));
             }
         }
+        let is_event_frame = self.kind == EncoderKind::EventFrame;
+        for (key, is_set) in [
+            ("encoder.split", self.split.is_some()),
+            ("encoder.binary", self.binary),
+            ("encoder.crop", self.crop.is_some()),
+            ("encoder.downsample", self.downsample.is_some()),
+            ("encoder.transforms", self.transforms.is_some()),
+        ] {
+            if is_set && !is_event_frame {
+                return Err(Error::config(key, "needs encoder.kind = \"event-frame\""));
+            }
+        }
+        if is_event_frame && self.split.is_none() {
+            let message =
+                "is missing: \"number\", \"time\", \"tonic-event-bins\" or \"tonic-time-bins\"";
+            return Err(Error::config("encoder.split", message));
+        }
+        if self.downsample == Some(0) {
+            return Err(Error::config("encoder.downsample", "must be at least 1: 0"));
+        }
+        if self.crop.is_some_and(|crop| crop.contains(&0)) {
+            return Err(Error::config("encoder.crop", "must have at least one row and column"));
+        }
+        if let Some(transforms) = &self.transforms {
+            transforms.validate()?;
+        }
         if self.std.as_ref().is_some_and(|std| std.iter().any(|&std| std <= 0.0)) {
             return Err(Error::config("encoder.std", "must be positive"));
         }
@@ -81,14 +211,15 @@ impl EncoderConfig {
 
     /// Writes the sequences `[T, B, C, H, W]` of a batch into `out`.
     ///
-    /// `intensities` are `[B, C, H, W]` in `[0, 1]`, `shape` is `[C, H, W]`, and `samples` are the
+    /// `values` are intensities `[B, C, H, W]` in `[0, 1]`, or for event frames the frames
+    /// `[B, T, C, H, W]`. `shape` is `[C, H, W]`, and `samples` are the
     /// samples' indices in their set, `[B]`: with `key` they decide a sample's spikes, which so
     /// depend neither on the batch it is in, nor on the order, nor on the number of threads. Runs in
     /// the current rayon pool.
     pub fn encode_into(
         &self,
         out: &mut [f32],
-        intensities: &[f32],
+        values: &[f32],
         shape: [usize; 3],
         samples: &[u32],
         key: EncodeKey,
@@ -96,7 +227,11 @@ impl EncoderConfig {
         self.validate(shape[0])?;
         let n: usize = shape.iter().product();
         let batch_size = samples.len();
-        check_len("intensities", intensities.len(), batch_size * n)?;
+        let n_values = match self.kind {
+            EncoderKind::EventFrame => self.time_steps * n,
+            EncoderKind::Poisson | EncoderKind::Direct => n,
+        };
+        check_len("values", values.len(), batch_size * n_values)?;
         check_len("out", out.len(), self.time_steps * batch_size * n)?;
         if out.is_empty() {
             return Ok(());
@@ -109,17 +244,42 @@ impl EncoderConfig {
                     let (step, b) = (row / batch_size, row % batch_size);
                     let mut place = key.split.place(key.epoch, samples[b]);
                     place.step = step as u32;
-                    poisson::encode_step(out, &intensities[b * n..][..n], key.seed, place)
+                    poisson::encode_step(out, &values[b * n..][..n], key.seed, place)
                 })?;
             }
             EncoderKind::Direct => {
                 let (first, rest) = out.split_at_mut(batch_size * n);
-                first.copy_from_slice(intensities);
+                first.copy_from_slice(values);
                 self.normalize(first, shape);
                 for step in rest.chunks_exact_mut(batch_size * n) {
                     step.copy_from_slice(first);
                 }
             }
+            EncoderKind::EventFrame => {
+                let rows = out.par_chunks_exact_mut(n).enumerate().with_min_len(16);
+                rows.for_each(|(row, out)| {
+                    let (step, b) = (row / batch_size, row % batch_size);
+                    out.copy_from_slice(&values[(b * self.time_steps + step) * n..][..n]);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the frames `[T, 2, H, W]` of a recording into `out`, `[H, W]` being the size of the
+    /// [view](Self::view).
+    pub fn frames_into(&self, events: &Events, out: &mut [f32]) -> Result<()> {
+        let view = self.view(events.sensor);
+        let [height, width] = view.size();
+        let n = 2 * height * width;
+        check_len("out", out.len(), self.time_steps * n)?;
+        out.fill(0.0);
+        let ranges = self.slicing().ranges(&events.t_us)?;
+        for (range, frame) in ranges.into_iter().zip(out.chunks_exact_mut(n)) {
+            accumulate(frame, events, range, &view);
+        }
+        if self.binary {
+            out.iter_mut().for_each(|count| *count = count.min(1.0));
         }
         Ok(())
     }

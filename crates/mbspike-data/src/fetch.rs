@@ -57,7 +57,13 @@ fn download(name: DatasetName, folder: &Path) -> Result<()> {
     let loaded = match name {
         DatasetName::Mnist => vision::mnist::load(),
         DatasetName::FashionMnist => vision::fashion_mnist::load(),
-        DatasetName::FashionMnistSubset => return Ok(()),
+        _ => {
+            let how = name.info().how_to_get;
+            return Err(refusal(
+                name,
+                format!("it is not on the hub in its published form; {how}"),
+            ));
+        }
     };
     let how = name.info().how_to_get;
     let set = loaded.map_err(|error| refusal(name, format!("{error}; by hand: {how}")))?;

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::{Dataset, Result, SampleSet};
+use crate::frames::{Slicing, View, integrate};
+use crate::{Dataset, EventSet, ImageSet, Result, SampleSet};
 
 /// What [`inspect`] finds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,6 +31,17 @@ pub struct SetInspection {
     pub shape: [usize; 3],
     /// Samples of each class.
     pub class_counts: Vec<usize>,
+    /// Statistics of images.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub pixels: Option<PixelStatistics>,
+    /// Statistics of recordings, over the set's first [`N_INSPECTED_RECORDINGS`].
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub recordings: Option<RecordingStatistics>,
+}
+
+/// Statistics of the pixels of images.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PixelStatistics {
     /// Mean intensity (0 to 1) of each channel.
     pub mean: Vec<f64>,
     /// Standard deviation of the intensities of each channel.
@@ -38,32 +50,109 @@ pub struct SetInspection {
     pub nonzero_share: f64,
 }
 
+/// How many recordings of a set are read for its statistics.
+pub const N_INSPECTED_RECORDINGS: usize = 200;
+
+/// Statistics of recordings of an event camera.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RecordingStatistics {
+    /// Number of recordings that were read.
+    pub n_recordings: usize,
+    /// Mean number of events of a recording.
+    pub mean_events: f64,
+    /// Smallest and largest number of events.
+    pub n_events_range: [usize; 2],
+    /// Mean time from the first to the last event, in milliseconds.
+    pub mean_duration_ms: f64,
+    /// Mean number of events per second.
+    pub events_per_second: f64,
+    /// Share of events that are ON.
+    pub on_share: f64,
+}
+
+impl std::fmt::Display for SetInspection {
+    /// One line with the size and the statistics.
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let [channels, height, width] = self.shape;
+        write!(f, "{} samples of {height}x{width}x{channels}", self.n_samples)?;
+        if let Some(PixelStatistics { mean, std, nonzero_share }) = &self.pixels {
+            let share = 100.0 * nonzero_share;
+            write!(f, ", mean {mean:.4?}, standard deviation {std:.4?}, {share:.1} % non-zero")?;
+        }
+        if let Some(found) = &self.recordings {
+            let [smallest, largest] = found.n_events_range;
+            write!(
+                f,
+                ", of the first {}: {:.0} events ({smallest} to {largest}), {:.0} ms, {:.0} \
+                 events/s, {:.1} % ON",
+                found.n_recordings,
+                found.mean_events,
+                found.mean_duration_ms,
+                found.events_per_second,
+                100.0 * found.on_share
+            )?;
+        }
+        Ok(())
+    }
+}
+
 /// Counts and statistics of a dataset.
-pub fn inspect(dataset: &Dataset) -> Inspection {
-    Inspection {
+///
+/// Recordings are read, so that a damaged one is an error.
+pub fn inspect(dataset: &Dataset) -> Result<Inspection> {
+    Ok(Inspection {
         name: dataset.name.clone(),
         source: dataset.source.clone(),
         simulated: dataset.simulated,
         class_names: dataset.class_names.clone(),
-        train: inspect_set(&dataset.train, dataset.n_classes()),
-        test: inspect_set(&dataset.test, dataset.n_classes()),
-    }
+        train: inspect_set(&dataset.train, dataset.n_classes())?,
+        test: inspect_set(&dataset.test, dataset.n_classes())?,
+    })
 }
 
-fn inspect_set(set: &SampleSet, n_classes: usize) -> SetInspection {
+fn inspect_set(set: &SampleSet, n_classes: usize) -> Result<SetInspection> {
     let mut class_counts = vec![0; n_classes];
     for &label in set.labels() {
         class_counts[usize::from(label)] += 1;
     }
-    let shape @ [n_channels, height, width] = set.shape();
-    let SampleSet::Images(images) = set;
+    let (pixels, recordings) = match set {
+        SampleSet::Images(images) => (Some(pixel_statistics(images)), None),
+        SampleSet::Events(events) => (None, Some(recording_statistics(events)?)),
+    };
+    Ok(SetInspection { n_samples: set.len(), shape: set.shape(), class_counts, pixels, recordings })
+}
+
+fn recording_statistics(set: &EventSet) -> Result<RecordingStatistics> {
+    let n_recordings = set.len().min(N_INSPECTED_RECORDINGS);
+    let (mut counts, mut n_on, mut duration_us) = (Vec::new(), 0, 0);
+    for index in 0..n_recordings {
+        let events = set.read(index)?;
+        counts.push(events.len());
+        n_on += events.on.iter().filter(|&&on| on).count();
+        duration_us += events.duration_us();
+    }
+    let n_events = counts.iter().sum::<usize>() as f64;
+    let smallest = counts.iter().copied().min().unwrap_or(0);
+    let largest = counts.iter().copied().max().unwrap_or(0);
+    Ok(RecordingStatistics {
+        n_recordings,
+        mean_events: n_events / n_recordings as f64,
+        n_events_range: [smallest, largest],
+        mean_duration_ms: duration_us as f64 / 1e3 / n_recordings as f64,
+        events_per_second: n_events / (duration_us as f64 / 1e6),
+        on_share: n_on as f64 / n_events,
+    })
+}
+
+fn pixel_statistics(images: &ImageSet) -> PixelStatistics {
+    let [n_channels, height, width] = images.shape;
     let mut counts = vec![[0_u64; 256]; n_channels];
     for (plane, pixels) in images.images.chunks_exact(height * width).enumerate() {
         for &pixel in pixels {
             counts[plane % n_channels][usize::from(pixel)] += 1;
         }
     }
-    let n = (set.len() * height * width) as f64;
+    let n = (images.len() * height * width) as f64;
     let moment = |counts: &[u64; 256], power: i32| {
         let terms = counts.iter().enumerate();
         terms.map(|(v, &count)| count as f64 * (v as f64 / 255.0).powi(power)).sum::<f64>() / n
@@ -73,7 +162,7 @@ fn inspect_set(set: &SampleSet, n_classes: usize) -> SetInspection {
     let std = counts.iter().zip(&mean).map(deviation).collect();
     let n_zero: u64 = counts.iter().map(|counts| counts[0]).sum();
     let nonzero_share = 1.0 - n_zero as f64 / (n * n_channels as f64);
-    SetInspection { n_samples: set.len(), shape, class_counts, mean, std, nonzero_share }
+    PixelStatistics { mean, std, nonzero_share }
 }
 
 /// Space between the samples of a sheet, in pixels.
@@ -82,10 +171,10 @@ const GAP: usize = 2;
 const BACKGROUND: u8 = 96;
 
 /// A sheet of samples as a PNG picture: one row per class in the order of the labels, with the
-/// first `n_columns` samples of the class, each pixel `scale` pixels wide.
+/// first `n_columns` samples of the class, each pixel `scale` pixels wide. Of a recording all
+/// events are shown at once, ON in red and OFF in blue on black.
 pub fn contact_sheet(set: &SampleSet, n_columns: usize, scale: usize) -> Result<Vec<u8>> {
-    let SampleSet::Images(images) = set;
-    let [n_channels, height, width] = set.shape();
+    let [_, height, width] = set.shape();
     let n_rows = set.labels().iter().max().map_or(0, |&label| usize::from(label) + 1);
     let scale = scale.max(1);
     let cell = [height * scale + GAP, width * scale + GAP];
@@ -98,14 +187,53 @@ pub fn contact_sheet(set: &SampleSet, n_columns: usize, scale: usize) -> Result<
         }
         let corner = [GAP + row * cell[0], GAP + filled[row] * cell[1]];
         filled[row] += 1;
-        let image = images.image(i);
-        let plane = height * width;
-        picture.paint(corner, [height, width], scale, |y, x| {
-            // Grey images have one channel, colour images three.
-            [0, 1, 2].map(|channel| image[channel % n_channels * plane + y * width + x])
-        });
+        let pixels = match set {
+            SampleSet::Images(images) => {
+                // Grey images have one channel, colour images three.
+                let (image, plane) = (images.image(i), height * width);
+                let n_channels = images.shape[0];
+                let colour = |at| [0, 1, 2].map(|c| image[c % n_channels * plane + at]);
+                (0..plane).map(colour).collect()
+            }
+            SampleSet::Events(recordings) => {
+                let events = recordings.read(i)?;
+                let view = View::whole(events.sensor);
+                event_colours(&integrate(&events, &Slicing::Number { n_frames: 1 }, &view)?)
+            }
+        };
+        picture.paint(corner, [height, width], scale, &pixels);
     }
     picture.to_png()
+}
+
+/// The frames of a recording side by side as a PNG picture, `frames` being `[T, 2, H, W]` with
+/// `size` = H, W: ON in red, OFF in blue, each frame as bright as its largest count asks.
+pub fn frame_strip(
+    frames: &[f32],
+    size @ [height, width]: [usize; 2],
+    scale: usize,
+) -> Result<Vec<u8>> {
+    let scale = scale.max(1);
+    let frames = frames.chunks_exact(2 * height * width);
+    let step = width * scale + GAP;
+    let mut picture = Picture::new([height * scale + 2 * GAP, frames.len() * step + GAP]);
+    for (i, frame) in frames.enumerate() {
+        picture.paint([GAP, GAP + i * step], size, scale, &event_colours(frame));
+    }
+    picture.to_png()
+}
+
+/// Red for ON and blue for OFF events of a frame `[2, H, W]`.
+fn event_colours(frame: &[f32]) -> Vec<[u8; 3]> {
+    let (off, on) = frame.split_at(frame.len() / 2);
+    let largest = frame.iter().copied().fold(1.0, f32::max);
+    // The square root keeps single events visible beside busy pixels.
+    let brightness = |count: f32| ((count / largest).sqrt() * 255.0).round() as u8;
+    let colour = |(&off, &on): (&f32, &f32)| {
+        let [off, on] = [off, on].map(brightness);
+        [on, off.min(on), off]
+    };
+    off.iter().zip(on).map(colour).collect()
 }
 
 /// An RGB picture.
@@ -126,12 +254,12 @@ impl Picture {
         [top, left]: [usize; 2],
         [height, width]: [usize; 2],
         scale: usize,
-        colour: impl Fn(usize, usize) -> [u8; 3],
+        pixels: &[[u8; 3]],
     ) {
         for y in 0..height * scale {
             for x in 0..width * scale {
                 let at = ((top + y) * self.size[1] + left + x) * 3;
-                self.pixels[at..at + 3].copy_from_slice(&colour(y / scale, x / scale));
+                self.pixels[at..at + 3].copy_from_slice(&pixels[y / scale * width + x / scale]);
             }
         }
     }
@@ -163,11 +291,10 @@ mod tests {
 
     #[test]
     fn statistics_are_those_of_the_intensities() {
-        let found = inspect_set(&set(), 3);
+        let found = inspect_set(&set(), 3).unwrap();
         assert_eq!(found.class_counts, [1, 2, 0]);
-        assert_eq!(found.mean, [0.5]);
-        assert_eq!(found.std, [0.5]);
-        assert_eq!(found.nonzero_share, 0.5);
+        let pixels = found.pixels.unwrap();
+        assert_eq!((pixels.mean, pixels.std, pixels.nonzero_share), (vec![0.5], vec![0.5], 0.5));
     }
 
     #[test]

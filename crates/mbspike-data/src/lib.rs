@@ -25,28 +25,45 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod aedat;
+pub mod atis;
 mod augment;
 pub mod catalog;
+pub mod cifar10;
 mod config;
 mod dataset;
+pub mod dvs_gesture;
 mod encode;
 mod error;
+mod event_set;
+mod event_transforms;
+mod events;
 mod fetch;
+mod frame_cache;
+pub mod frames;
 pub mod idx;
 mod inspect;
 mod loader;
 pub mod locate;
 mod mnist;
+mod nmnist;
 mod order;
+pub mod simulated;
 mod verify;
 
 pub use augment::AugmentConfig;
 pub use config::{DatasetConfig, load};
 pub use dataset::{Dataset, ImageSet, SampleSet, Split, class_balanced_prefix};
-pub use encode::{EncodeKey, EncoderConfig, EncoderKind};
+pub use encode::{EncodeKey, EncoderConfig, EncoderKind, FrameSplit};
 pub use error::{Error, Result};
+pub use event_set::{EventSet, Recording, ZipEntry};
+pub use event_transforms::EventTransforms;
+pub use events::Events;
 pub use fetch::{Fetched, fetch};
-pub use inspect::{Inspection, SetInspection, contact_sheet, inspect};
+pub use inspect::{
+    Inspection, N_INSPECTED_RECORDINGS, PixelStatistics, RecordingStatistics, SetInspection,
+    contact_sheet, frame_strip, inspect,
+};
 pub use loader::{Batch, Batches, Loader, LoaderConfig};
 pub use order::shuffled;
 pub use verify::{FileCheck, Listing, Verdict, list, verify};

@@ -1,16 +1,20 @@
 //! Batches, prepared ahead of training by a thread of their own.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
+use mbspike_core::philox::Place;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use crate::encode::{EncodeKey, EncoderConfig};
-use crate::{AugmentConfig, Error, Result, SampleSet, shuffled};
+use crate::event_transforms::EventTransforms;
+use crate::frame_cache::FrameCache;
+use crate::{AugmentConfig, Error, EventSet, Result, SampleSet, Split, shuffled};
 
 /// How a [`Loader`] makes batches.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,12 +79,13 @@ pub struct Loader {
     set: SampleSet,
     config: LoaderConfig,
     pool: Option<Arc<ThreadPool>>,
+    frames: Option<Arc<FrameCache>>,
 }
 
 impl Loader {
     /// A loader of `set`.
     pub fn new(set: SampleSet, config: LoaderConfig) -> Result<Self> {
-        config.encoder.validate(set.shape()[0])?;
+        config.encoder.fits(&set)?;
         config.augment.validate()?;
         if config.batch_size == 0 {
             return Err(Error::config("train.batch_size", "must be at least 1: 0"));
@@ -90,13 +95,36 @@ impl Loader {
                 format!("the data have label {label}, the network {} classes", config.n_classes);
             return Err(Error::config("network", message));
         }
-        Ok(Self { set, config, pool: None })
+        Ok(Self { set, config, pool: None, frames: None })
     }
 
     /// Prepares batches in `pool` instead of rayon's global one.
     #[must_use]
     pub fn with_pool(self, pool: Arc<ThreadPool>) -> Self {
         Self { pool: Some(pool), ..self }
+    }
+
+    /// Reads event frames from a cache in `folder`, which is built now if it is not there. Images
+    /// have no cache, nor have event frames with transforms, which are new in each epoch.
+    pub fn with_frame_cache(self, folder: &Path) -> Result<Self> {
+        match &self.set {
+            SampleSet::Events(set) if self.transforms().is_none() => {
+                let cache = FrameCache::open_or_build(folder, set, &self.config.encoder)?;
+                Ok(Self { frames: Some(Arc::new(cache)), ..self })
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// The transforms of the set's events; only training samples have any.
+    fn transforms(&self) -> Option<&EventTransforms> {
+        let is_train = self.set.split() == Split::Train;
+        self.config.encoder.transforms.as_ref().filter(|_| is_train)
+    }
+
+    /// Channels, height and width of the network's input.
+    pub fn input_shape(&self) -> [usize; 3] {
+        self.config.encoder.output_shape(self.set.shape())
     }
 
     /// The set that is loaded.
@@ -141,10 +169,10 @@ impl Loader {
         recycled: &Receiver<Batch>,
     ) {
         let order = self.order(epoch);
-        let mut intensities = Vec::new();
+        let mut values = Vec::new();
         for (index, samples) in order.chunks(self.config.batch_size).enumerate().skip(first) {
             let mut batch = recycled.try_recv().unwrap_or_default();
-            let mut prepare = || self.prepare(&mut batch, &mut intensities, epoch, index, samples);
+            let mut prepare = || self.prepare(&mut batch, &mut values, epoch, index, samples);
             let result = match &self.pool {
                 Some(pool) => pool.install(prepare),
                 None => prepare(),
@@ -161,22 +189,31 @@ impl Loader {
     fn prepare(
         &self,
         batch: &mut Batch,
-        intensities: &mut Vec<f32>,
+        values: &mut Vec<f32>,
         epoch: u32,
         index: usize,
         samples: &[u32],
     ) -> Result<()> {
         let LoaderConfig { encoder, augment, n_classes, seed, .. } = &self.config;
-        let shape @ [channels, height, width] = self.set.shape();
+        let shape @ [channels, height, width] = self.input_shape();
         let n = channels * height * width;
         let (batch_size, split) = (samples.len(), self.set.split());
 
-        intensities.resize(batch_size * n, 0.0);
-        let rows = intensities.par_chunks_exact_mut(n).zip(samples).with_min_len(16);
-        rows.for_each(|(out, &sample)| {
-            self.set.intensities_into(sample as usize, out);
-            augment.sample(out, [height, width], *seed, split.place(epoch, sample));
-        });
+        let (planes, min_len) = match &self.set {
+            SampleSet::Images(_) => (n, 16),
+            SampleSet::Events(_) => (encoder.time_steps * n, 1),
+        };
+        values.resize(batch_size * planes, 0.0);
+        let rows = values.par_chunks_exact_mut(planes).zip(samples).with_min_len(min_len);
+        rows.try_for_each(|(out, &sample)| {
+            let place = split.place(epoch, sample);
+            match &self.set {
+                SampleSet::Images(set) => set.intensities_into(sample as usize, out),
+                SampleSet::Events(set) => self.frames_into(set, sample as usize, place, out)?,
+            }
+            augment.sample(out, [height, width], *seed, place);
+            Ok::<_, Error>(())
+        })?;
 
         batch.labels.clear();
         batch.labels.extend(samples.iter().map(|&sample| self.set.labels()[sample as usize]));
@@ -184,16 +221,34 @@ impl Loader {
         augment.targets(&mut batch.targets, &batch.labels, *n_classes);
         let place = [epoch, index as u32];
         let size = [height, width];
-        augment.mix(intensities, &mut batch.targets, size, batch_size, *seed, place)?;
+        augment.mix(values, &mut batch.targets, size, batch_size, *seed, place)?;
 
         batch.x_seq.resize(encoder.time_steps * batch_size * n, 0.0);
         let key = EncodeKey { seed: *seed, epoch, split };
-        encoder.encode_into(&mut batch.x_seq, intensities, shape, samples, key)?;
+        encoder.encode_into(&mut batch.x_seq, values, shape, samples, key)?;
         batch.samples.clear();
         batch.samples.extend_from_slice(samples);
         batch.dims = [encoder.time_steps, batch_size, channels, height, width];
         batch.index = index;
         Ok(())
+    }
+
+    /// Writes the frames `[T, 2, H, W]` of a recording into `out`.
+    fn frames_into(
+        &self,
+        set: &EventSet,
+        sample: usize,
+        place: Place,
+        out: &mut [f32],
+    ) -> Result<()> {
+        if let Some(cache) = &self.frames {
+            return cache.read_into(sample, out);
+        }
+        let mut events = set.read(sample)?;
+        if let Some(transforms) = self.transforms() {
+            transforms.apply(&mut events, self.config.seed, place)?;
+        }
+        self.config.encoder.frames_into(&events, out)
     }
 }
 

@@ -33,7 +33,7 @@ pub fn search_folders(dataset: DatasetName, path: Option<&Path>) -> Vec<PathBuf>
 }
 
 /// Finds the folder that holds all of `names`, each as itself or with `.gz` added, and returns the
-/// paths. In each searched folder its subfolder `raw` is tried as well (torchvision's layout).
+/// paths. In each searched folder the subfolders that archives and torchvision make are tried as well.
 ///
 /// A folder with some of the files but not all is an error, so that a failed download is not
 /// silently passed over.
@@ -43,7 +43,10 @@ pub(crate) fn find_files(
     names: &[&str],
 ) -> Result<(PathBuf, Vec<PathBuf>)> {
     let searched = search_folders(dataset, path);
-    for folder in searched.iter().flat_map(|folder| [folder.clone(), folder.join("raw")]) {
+    let with_subfolders = |folder: &PathBuf| {
+        [folder.clone(), folder.join("raw"), folder.join("cifar-10-batches-bin")]
+    };
+    for folder in searched.iter().flat_map(with_subfolders) {
         let found: Vec<Option<PathBuf>> = names.iter().map(|name| find(&folder, name)).collect();
         if found.iter().all(Option::is_some) {
             return Ok((folder, found.into_iter().flatten().collect()));

@@ -52,6 +52,8 @@ pub enum Verdict {
     SameContent,
     /// Something else.
     Different,
+    /// No checksum is published for this file.
+    Unknown,
 }
 
 /// A file of a dataset with its checksums.
@@ -83,12 +85,11 @@ pub fn verify(name: DatasetName, path: Option<&Path>) -> Result<Vec<FileCheck>> 
         } else {
             md5.clone()
         };
-        let verdict = if md5 == info.published_md5 {
-            Verdict::Published
-        } else if content_md5 == info.content_md5 {
-            Verdict::SameContent
-        } else {
-            Verdict::Different
+        let verdict = match (info.published_md5, info.content_md5) {
+            (None, None) => Verdict::Unknown,
+            (Some(published), _) if published == md5 => Verdict::Published,
+            (_, Some(content)) if content == content_md5 => Verdict::SameContent,
+            _ => Verdict::Different,
         };
         Ok(FileCheck { file, n_bytes, md5, content_md5, verdict })
     };
@@ -102,7 +103,6 @@ fn files(name: DatasetName, path: Option<&Path>) -> Result<(PathBuf, Vec<PathBuf
 
 /// The MD5 of a stream in hexadecimal digits, and its length.
 pub(crate) fn md5_of(mut input: impl Read) -> Result<(String, u64)> {
-    use std::fmt::Write;
     let mut hasher = Md5::new();
     let mut buffer = vec![0; 1 << 16];
     let mut n_bytes = 0;
@@ -116,10 +116,15 @@ pub(crate) fn md5_of(mut input: impl Read) -> Result<(String, u64)> {
         hasher.update(&buffer[..n]);
         n_bytes += n as u64;
     }
-    let hex = hasher.finalize().iter().fold(String::new(), |mut hex, byte| {
+    Ok((hexadecimal(&hasher.finalize()), n_bytes))
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut hex, byte| {
         // Writing to a string cannot fail.
         let _ = write!(hex, "{byte:02x}");
         hex
-    });
-    Ok((hex, n_bytes))
+    })
 }

@@ -51,13 +51,14 @@ fn verify_tells_published_recompressed_and_different_files_apart() {
 #[test]
 fn inspection_of_the_embedded_subset_shows_balanced_classes_and_draws_them() {
     let dataset = load(&DatasetConfig::new(DatasetName::FashionMnistSubset)).unwrap();
-    let found = inspect(&dataset);
+    let found = inspect(&dataset).unwrap();
     assert_eq!(found.train.class_counts, [600; 10]);
     assert_eq!(found.test.class_counts, [100; 10]);
     assert_eq!(found.class_names[9], "ankle boot");
     // Published mean and deviation of the whole training set: 0.2860, 0.3530.
-    assert!((found.train.mean[0] - 0.286).abs() < 0.005, "{:?}", found.train.mean);
-    assert!((found.train.std[0] - 0.353).abs() < 0.005, "{:?}", found.train.std);
+    let pixels = found.train.pixels.unwrap();
+    assert!((pixels.mean[0] - 0.286).abs() < 0.005, "{:?}", pixels.mean);
+    assert!((pixels.std[0] - 0.353).abs() < 0.005, "{:?}", pixels.std);
     let sheet = contact_sheet(&dataset.train, 12, 2).unwrap();
     assert!(sheet.starts_with(b"\x89PNG") && sheet.len() > 10_000);
 }

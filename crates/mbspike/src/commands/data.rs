@@ -63,6 +63,7 @@ fn verify(name: DatasetName, path: Option<&Path>, json: bool) -> anyhow::Result<
                 Verdict::Published => "as published",
                 Verdict::SameContent => "as published, compressed anew",
                 Verdict::Different => "DIFFERENT from the published file",
+                Verdict::Unknown => "no checksum is published",
             };
             vec![format!("{}  {}  {verdict}", check.content_md5, check.file.display())]
         });
@@ -80,21 +81,13 @@ fn inspect(
     quiet: bool,
 ) -> anyhow::Result<ExitCode> {
     let dataset = mbspike_data::load(&DatasetConfig { path, ..DatasetConfig::new(name) })?;
-    let inspection = mbspike_data::inspect(&dataset);
+    let inspection = mbspike_data::inspect(&dataset)?;
     if json {
         print_json(&inspection)?;
     } else {
         let mut rows = vec![vec![format!("{} from {}", inspection.name, inspection.source)]];
         for (split, set) in [("train", &inspection.train), ("test", &inspection.test)] {
-            let [channels, height, width] = set.shape;
-            rows.push(vec![format!(
-                "{split}: {} samples of {height}x{width}x{channels}, mean {:.4?}, standard \
-                 deviation {:.4?}, {:.1} % non-zero",
-                set.n_samples,
-                set.mean,
-                set.std,
-                100.0 * set.nonzero_share
-            )]);
+            rows.push(vec![format!("{split}: {set}")]);
         }
         let counts = inspection.train.class_counts.iter().zip(&inspection.test.class_counts);
         for (class, (train, test)) in inspection.class_names.iter().zip(counts) {
