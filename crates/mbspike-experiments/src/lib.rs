@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod curves;
 pub mod evaluate;
+pub mod figure;
 mod folder;
 pub mod observer;
 pub mod results;

@@ -20,8 +20,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train what a config describes, one run or a sweep.
+    /// Train what a config describes, one run or a sweep, and draw its figures.
     Run(RunArgs),
+    /// Draw the figures of a folder of runs from its saved results.
+    Plot(PlotArgs),
     /// Evaluate a trained run on its test set.
     Eval(EvalArgs),
     /// Look after datasets.
@@ -53,7 +55,19 @@ pub struct RunArgs {
     /// Run only the I-th of N parts of a sweep, as in 2/4.
     #[arg(long, value_name = "I/N", default_value = "1/1")]
     pub shard: Shard,
+    /// Draw no figures at the end.
+    #[arg(long)]
+    pub no_figures: bool,
     /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PlotArgs {
+    /// A folder of runs, as `run` writes it.
+    pub folder: PathBuf,
+    /// Print the figures' paths as JSON.
     #[arg(long)]
     pub json: bool,
 }

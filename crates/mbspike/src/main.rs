@@ -2,7 +2,7 @@
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 bad usage or
 //! config.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program prints")]
+#![expect(clippy::print_stderr, reason = "a program prints")]
 
 mod cli;
 mod commands;
@@ -37,6 +37,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let quiet = cli.quiet;
     match cli.command {
         Command::Run(args) => commands::run::run(&args, quiet),
+        Command::Plot(args) => commands::plot::plot(&args),
         Command::Eval(args) => commands::eval::eval(&args, quiet),
         Command::Data(command) => commands::data::data(&command, quiet),
         Command::Bench(command) => commands::bench::bench(&command),

@@ -104,7 +104,7 @@ fn bad_usage_and_bad_configs_exit_with_2() {
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
     let message = stderr(&case.run(&["run", "tiny.toml"]));
-    assert!(message.contains("tiny.toml:17:1: unknown key `train.batchsize`"), "{message}");
+    assert!(message.contains("tiny.toml:16:1: unknown key `train.batchsize`"), "{message}");
     assert!(message.contains("did you mean `train.batch_size`?"), "{message}");
 }
 
@@ -118,17 +118,25 @@ fn missing_data_exit_with_1_and_say_what_to_do() {
 }
 
 #[test]
-fn a_run_prints_its_results() {
+fn a_run_prints_its_results_and_names_its_figures() {
     let case = Case::new(TINY);
     let output = case.run(&["run", "tiny.toml", "--set", "train.epochs=2", "--json"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["runs"].as_array().unwrap().len(), 2);
-    // A second time there is nothing to do.
+    let figures = report["figures"].as_array().unwrap();
+    assert!(figures.len() >= 4, "{figures:?}");
+    for figure in figures {
+        assert!(case.path(figure.as_str().unwrap()).metadata().unwrap().len() > 0, "{figure}");
+    }
+    // A second time there is nothing to do, and plot draws the same figures from the results.
     let again = case.run(&["run", "tiny.toml", "--set", "train.epochs=2", "--quiet"]);
     assert_eq!(code(&again), 0);
     assert!(again.stderr.is_empty(), "{}", stderr(&again));
     assert!(stdout(&again).contains("neuron.bits=2"), "{}", stdout(&again));
+    let plot = case.run(&["plot", "runs/tiny", "--json"]);
+    let plotted: serde_json::Value = serde_json::from_slice(&plot.stdout).unwrap();
+    assert_eq!(plotted.as_array().unwrap(), figures);
     // What was evaluated while training is found again from the checkpoint.
     let folder = case.run_folder("runs", "bits-2");
     let eval = case.run(&["eval", folder.to_str().unwrap(), "--json"]);
@@ -149,6 +157,7 @@ fn a_diverged_run_is_named_and_exits_with_1() {
         "train.optimizer={kind=\"sgd\", lr=1e38}",
         "--set",
         "network.readout=last-membrane",
+        "--no-figures",
     ]);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("diverged"), "{}", stderr(&output));
@@ -157,9 +166,9 @@ fn a_diverged_run_is_named_and_exits_with_1() {
 #[test]
 fn a_folder_of_another_config_exits_with_2() {
     let case = Case::new(TINY);
-    let arguments = ["run", "tiny.toml", "--set", "train.epochs=1"];
+    let arguments = ["run", "tiny.toml", "--no-figures", "--set", "train.epochs=1"];
     assert_eq!(code(&case.run(&arguments)), 0);
-    let output = case.run(&["run", "tiny.toml"]);
+    let output = case.run(&["run", "tiny.toml", "--no-figures"]);
     assert_eq!(code(&output), 2);
     assert!(
         stderr(&output).contains("`train.epochs` is 1 there, but 6 here"),
@@ -177,9 +186,9 @@ fn weights(case: &Case, out: &str) -> [Vec<u8>; 2] {
 #[test]
 fn a_sweep_killed_again_and_again_ends_with_the_same_bits() {
     let case = Case::new(TINY);
-    let whole = case.run(&["run", "tiny.toml", "--out", "whole"]);
+    let whole = case.run(&["run", "tiny.toml", "--out", "whole", "--no-figures"]);
     assert_eq!(code(&whole), 0, "{}", stderr(&whole));
-    let resume = ["run", "tiny.toml", "--out", "killed", "--resume"];
+    let resume = ["run", "tiny.toml", "--out", "killed", "--resume", "--no-figures"];
     let mut n_killed = 0;
     // Kill it later and later, wherever it is, until it is done before.
     for milliseconds in (40..).step_by(35) {
@@ -218,7 +227,7 @@ fn a_sweep_killed_again_and_again_ends_with_the_same_bits() {
 fn ctrl_c_leaves_a_checkpoint_to_go_on_from() {
     let case = Case::new(&TINY.replace("epochs = 6", "epochs = 400"));
     let child = case
-        .command(&["run", "tiny.toml"])
+        .command(&["run", "tiny.toml", "--no-figures"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -237,7 +246,7 @@ fn ctrl_c_leaves_a_checkpoint_to_go_on_from() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("--resume"), "{}", stderr(&output));
-    let again = case.run(&["run", "tiny.toml"]);
+    let again = case.run(&["run", "tiny.toml", "--no-figures"]);
     assert_eq!(code(&again), 2);
     assert!(stderr(&again).contains("--resume"), "{}", stderr(&again));
 }
@@ -245,7 +254,7 @@ fn ctrl_c_leaves_a_checkpoint_to_go_on_from() {
 #[test]
 fn without_a_terminal_there_are_no_bars_and_no_colours() {
     let case = Case::new(TINY);
-    let output = case.run(&["run", "tiny.toml", "--set", "train.epochs=1"]);
+    let output = case.run(&["run", "tiny.toml", "--set", "train.epochs=1", "--no-figures"]);
     assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b));
     assert!(!stderr(&output).contains('━'), "{}", stderr(&output));
 }

@@ -13,7 +13,7 @@ use crate::error::check_len;
 use crate::surrogate::{Derivative, with_derivative};
 use crate::{Real, Result};
 
-/// Neurons in a block of the forward pass: its membranes (4 KB) stay in the first-level cache.
+/// Neurons in a block: what a step of it needs (4 KB an array) stays in the first-level cache.
 const FORWARD_BLOCK: usize = 1024;
 /// Elements of `h` that a block of the backward pass recomputes into the second-level cache.
 const BACKWARD_ELEMENTS: usize = 32 * 1024;
@@ -133,33 +133,62 @@ fn step_row_in_place<T: Real, const RESET: u8, const POWER_OF_TWO: bool, const F
 }
 
 /// One step back: from the gradient of the spikes and of the membrane after reset (`grad_v`, from
-/// the step after) to that of the input, in place of `grad_s`, and of the membrane before.
+/// the step after) to that of the input, in place of `grad_s`, and of the membrane before. `ds` is
+/// the surrogate's derivative at `h`.
 #[inline(always)]
-fn step_row_back<
-    T: Real,
-    D: Derivative<T>,
-    const RESET: u8,
-    const POWER_OF_TWO: bool,
-    const DETACH: bool,
-    const FMA: bool,
->(
+fn step_row_back<T: Real, const RESET: u8, const DETACH: bool, const FMA: bool>(
     grad_s_to_x: &mut [T],
     grad_v: &mut [T],
     h: &[T],
-    derivative: D,
+    ds: &[T],
     c: &StepConstants<T>,
 ) {
     let n = h.len();
-    let (grad, grad_v) = (&mut grad_s_to_x[..n], &mut grad_v[..n]);
+    let (grad, grad_v, ds) = (&mut grad_s_to_x[..n], &mut grad_v[..n], &ds[..n]);
     for i in 0..n {
-        let ds = derivative.at::<FMA>(h[i]);
         // Only the hard reset's gradient needs the spike; elsewhere this is dead code.
-        let s = if RESET == HARD { step::fire::<T, POWER_OF_TWO, FMA>(h[i], c) } else { T::zero() };
-        let dv = reset_gradient::<T, RESET, DETACH>(h[i], s, ds, c);
-        let grad_h = grad_v[i] * dv + grad[i] * ds;
+        let s = if RESET == HARD { step::fire::<T, false, FMA>(h[i], c) } else { T::zero() };
+        let dv = reset_gradient::<T, RESET, DETACH>(h[i], s, ds[i], c);
+        let grad_h = grad_v[i] * dv + grad[i] * ds[i];
         grad[i] = c.gain * grad_h;
         grad_v[i] = c.beta * grad_h;
     }
+}
+
+/// Writes the surrogate's derivative at each membrane of a row: `(ds, h)`. Chosen once a call, so
+/// that the loops around it are not compiled for every surrogate.
+type DerivativeOfRow<'a, T> = &'a (dyn Fn(&mut [T], &[T]) + Send + Sync);
+
+struct DerivativeRow<'a, T, D> {
+    ds: &'a mut [T],
+    h: &'a [T],
+    derivative: D,
+}
+
+impl<T: Real, D: Derivative<T>> WithSimd for DerivativeRow<'_, T, D> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (ds, h) in self.ds.iter_mut().zip(self.h) {
+            *ds = if S::IS_SCALAR {
+                self.derivative.at::<false>(*h)
+            } else {
+                self.derivative.at::<true>(*h)
+            };
+        }
+    }
+}
+
+/// Calls `run` with the row function of the parameters' surrogate.
+fn with_derivative_of_row<T: Real>(params: &LifParams, run: impl FnOnce(DerivativeOfRow<'_, T>)) {
+    let arch = Arch::new();
+    with_derivative!(
+        params.surrogate, params.n_levels(), params.v_threshold, params.shift_value(), T,
+        derivative => run(&|ds: &mut [T], h: &[T]| {
+            arch.dispatch(DerivativeRow { ds, h, derivative });
+        })
+    );
 }
 
 struct ForwardBlock<'a, T> {
@@ -275,7 +304,7 @@ fn for_each_block(
     }
 }
 
-struct BackwardBlock<'a, T, D> {
+struct BackwardBlock<'a, T> {
     grad_x_seq: Columns<T>,
     grad_v_init: Columns<T>,
     /// One sum for each block.
@@ -285,15 +314,15 @@ struct BackwardBlock<'a, T, D> {
     grad_s_seq: &'a [T],
     grad_v_seq: Option<&'a [T]>,
     params: &'a LifParams,
-    derivative: D,
+    derivative: DerivativeOfRow<'a, T>,
     n_steps: usize,
     block: usize,
     range: Range<usize>,
 }
 
-impl<T: Real, D: Derivative<T>> BackwardBlock<'_, T, D> {
+impl<T: Real> BackwardBlock<'_, T> {
     #[inline(always)]
-    fn run<const RESET: u8, const POWER_OF_TWO: bool, const DETACH: bool, const FMA: bool>(self) {
+    fn run<const RESET: u8, const DETACH: bool, const FMA: bool>(self) {
         let c = self.params.constants::<T>();
         let (n, n_neurons) = (self.range.len(), self.v_init.len());
         let row = |array: &'_ [T], t: usize| -> *const T {
@@ -308,11 +337,17 @@ impl<T: Real, D: Derivative<T>> BackwardBlock<'_, T, D> {
         let mut v_seq = vec![T::zero(); if keep_v { self.n_steps * n } else { 0 }];
         let mut v = row(self.v_init, 0).to_vec();
         let mut s = vec![T::zero(); n];
+        let power_of_two = self.params.threshold_is_power_of_two();
         for (t, h) in h_seq.chunks_exact_mut(n).enumerate() {
             if keep_v {
                 v_seq[t * n..][..n].copy_from_slice(&v); // the membrane before step t
             }
-            step_row::<T, RESET, POWER_OF_TWO, FMA>(h, &mut s, &mut v, row(self.x_seq, t), &c);
+            let x = row(self.x_seq, t);
+            if power_of_two {
+                step_row::<T, RESET, true, FMA>(h, &mut s, &mut v, x, &c);
+            } else {
+                step_row::<T, RESET, false, FMA>(h, &mut s, &mut v, x, &c);
+            }
         }
 
         // SAFETY: `lif_backward` checked the lengths, borrows the arrays mutably, and gives each
@@ -330,13 +365,9 @@ impl<T: Real, D: Derivative<T>> BackwardBlock<'_, T, D> {
                     *g = *g + *more;
                 }
             }
-            step_row_back::<T, D, RESET, POWER_OF_TWO, DETACH, FMA>(
-                grad_x,
-                grad_v,
-                h,
-                self.derivative,
-                &c,
-            );
+            let ds = &mut s;
+            (self.derivative)(ds, h);
+            step_row_back::<T, RESET, DETACH, FMA>(grad_x, grad_v, h, ds, &c);
             if keep_v {
                 // grad_v is now β ∂L/∂h and grad_x is g ∂L/∂h.
                 let decayed = if self.params.decay_input { T::one() } else { T::zero() };
@@ -359,19 +390,23 @@ impl<T: Real, D: Derivative<T>> BackwardBlock<'_, T, D> {
     }
 }
 
-impl<T: Real, D: Derivative<T>> WithSimd for BackwardBlock<'_, T, D> {
+impl<T: Real> WithSimd for BackwardBlock<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        with_reset!(self.params, RESET, POWER_OF_TWO => {
-            match (self.params.detach_reset, S::IS_SCALAR) {
-                (false, false) => self.run::<RESET, POWER_OF_TWO, false, true>(),
-                (false, true) => self.run::<RESET, POWER_OF_TWO, false, false>(),
-                (true, false) => self.run::<RESET, POWER_OF_TWO, true, true>(),
-                (true, true) => self.run::<RESET, POWER_OF_TWO, true, false>(),
-            }
-        });
+        match (self.params.reset, self.params.detach_reset, S::IS_SCALAR) {
+            (Reset::Soft {}, false, false) => self.run::<SOFT, false, true>(),
+            (Reset::Soft {}, false, true) => self.run::<SOFT, false, false>(),
+            (Reset::Hard { .. }, false, false) => self.run::<HARD, false, true>(),
+            (Reset::Hard { .. }, false, true) => self.run::<HARD, false, false>(),
+            (Reset::Hard { .. }, true, false) => self.run::<HARD, true, true>(),
+            (Reset::Hard { .. }, true, true) => self.run::<HARD, true, false>(),
+            (Reset::Soft {}, true, false) => self.run::<SOFT, true, true>(),
+            (Reset::Soft {}, true, true) => self.run::<SOFT, true, false>(),
+            (Reset::None {}, _, false) => self.run::<NONE, false, true>(),
+            (Reset::None {}, _, true) => self.run::<NONE, false, false>(),
+        }
     }
 }
 
@@ -408,9 +443,8 @@ pub fn lif_backward<T: Real>(
     let mut tau_of_block = vec![T::zero(); n_neurons.div_ceil(block)];
     let grad_tau = outputs.grad_tau.is_some().then(|| Columns::new(&mut tau_of_block, n_neurons));
     let arch = Arch::new();
-    with_derivative!(
-        params.surrogate, params.n_levels(), params.v_threshold, params.shift_value(), T,
-        derivative => for_each_block(n_neurons, block, x_seq.len(), |range| {
+    with_derivative_of_row(params, |derivative| {
+        for_each_block(n_neurons, block, x_seq.len(), |range| {
             arch.dispatch(BackwardBlock {
                 grad_x_seq,
                 grad_v_init,
@@ -425,8 +459,8 @@ pub fn lif_backward<T: Real>(
                 block,
                 range,
             });
-        })
-    );
+        });
+    });
     if let Some(grad_tau) = outputs.grad_tau {
         *grad_tau = tau_of_block.into_iter().sum();
     }
@@ -519,45 +553,49 @@ pub fn fire<T: Real>(s: &mut [T], h: &[T], params: &LifParams) -> Result<()> {
     Ok(())
 }
 
-struct FromH<'a, T, D> {
+struct FromH<'a, T> {
     grad_s_to_x: &'a mut [T],
     grad_v: &'a mut [T],
     h_seq: &'a [T],
-    derivative: D,
+    derivative: DerivativeOfRow<'a, T>,
     params: &'a LifParams,
 }
 
-impl<T: Real, D: Derivative<T>> FromH<'_, T, D> {
+impl<T: Real> FromH<'_, T> {
     #[inline(always)]
-    fn run<const RESET: u8, const POWER_OF_TWO: bool, const DETACH: bool, const FMA: bool>(self) {
+    fn run<const RESET: u8, const DETACH: bool, const FMA: bool>(self) {
         let c = self.params.constants::<T>();
         let n = self.grad_v.len();
+        let mut ds = [T::zero(); FORWARD_BLOCK];
         let rows = self.grad_s_to_x.chunks_exact_mut(n).zip(self.h_seq.chunks_exact(n));
         for (grad, h) in rows.rev() {
-            step_row_back::<T, D, RESET, POWER_OF_TWO, DETACH, FMA>(
-                grad,
-                self.grad_v,
-                h,
-                self.derivative,
-                &c,
-            );
+            let blocks = grad.chunks_mut(FORWARD_BLOCK).zip(self.grad_v.chunks_mut(FORWARD_BLOCK));
+            for ((grad, grad_v), h) in blocks.zip(h.chunks(FORWARD_BLOCK)) {
+                let ds = &mut ds[..h.len()];
+                (self.derivative)(ds, h);
+                step_row_back::<T, RESET, DETACH, FMA>(grad, grad_v, h, ds, &c);
+            }
         }
     }
 }
 
-impl<T: Real, D: Derivative<T>> WithSimd for FromH<'_, T, D> {
+impl<T: Real> WithSimd for FromH<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        with_reset!(self.params, RESET, POWER_OF_TWO => {
-            match (self.params.detach_reset, S::IS_SCALAR) {
-                (false, false) => self.run::<RESET, POWER_OF_TWO, false, true>(),
-                (false, true) => self.run::<RESET, POWER_OF_TWO, false, false>(),
-                (true, false) => self.run::<RESET, POWER_OF_TWO, true, true>(),
-                (true, true) => self.run::<RESET, POWER_OF_TWO, true, false>(),
-            }
-        });
+        match (self.params.reset, self.params.detach_reset, S::IS_SCALAR) {
+            (Reset::Soft {}, false, false) => self.run::<SOFT, false, true>(),
+            (Reset::Soft {}, false, true) => self.run::<SOFT, false, false>(),
+            (Reset::Hard { .. }, false, false) => self.run::<HARD, false, true>(),
+            (Reset::Hard { .. }, false, true) => self.run::<HARD, false, false>(),
+            (Reset::Hard { .. }, true, false) => self.run::<HARD, true, true>(),
+            (Reset::Hard { .. }, true, true) => self.run::<HARD, true, false>(),
+            (Reset::Soft {}, true, false) => self.run::<SOFT, true, true>(),
+            (Reset::Soft {}, true, true) => self.run::<SOFT, true, false>(),
+            (Reset::None {}, _, false) => self.run::<NONE, false, true>(),
+            (Reset::None {}, _, true) => self.run::<NONE, false, false>(),
+        }
     }
 }
 
@@ -580,9 +618,8 @@ pub fn lif_backward_from_h<T: Real>(
     if grad_v.is_empty() {
         return Ok(());
     }
-    with_derivative!(
-        params.surrogate, params.n_levels(), params.v_threshold, params.shift_value(), T,
-        derivative => Arch::new().dispatch(FromH { grad_s_to_x, grad_v, h_seq, derivative, params })
-    );
+    with_derivative_of_row(params, |derivative| {
+        Arch::new().dispatch(FromH { grad_s_to_x, grad_v, h_seq, derivative, params });
+    });
     Ok(())
 }

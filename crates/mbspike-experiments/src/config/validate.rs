@@ -40,8 +40,9 @@ pub(super) fn validate(config: &Config, root: &Node) -> Result<(), ConfigError> 
     must("name", is_file_name(&config.name), "usable as a folder's name", &quoted(&config.name))?;
     must("seed", i64::try_from(config.seed).is_ok(), "below 2^63", &config.seed)?;
     data(config.dataset.validate(), "dataset", "dataset")?;
+    let n_channels = config.dataset.name.info().shape[0];
+    data(config.encoder.validate(n_channels), "encoder", "encoder")?;
     fits_dataset(config, root)?;
-    data(config.encoder.validate(config.network.arch.input.channels), "encoder", "encoder")?;
 
     let is_spiking = |layer: &&Layer| {
         matches!(layer, Layer::Conv { .. } | Layer::Dense { .. } | Layer::Output { .. })
@@ -90,11 +91,11 @@ fn fits_dataset(config: &Config, root: &Node) -> Result<(), ConfigError> {
     };
     let (arch, dataset) = (&config.network.arch, config.dataset.name);
     let info = dataset.info();
-    let [channels, height, width] = info.shape;
+    let [channels, height, width] = config.encoder.output_shape(info.shape);
     let shape = mbspike_lif::Shape { channels, height, width };
     if arch.input != shape {
         return fail(format!(
-            "the network {arch} takes samples of {}, but those of {dataset} are {shape}",
+            "the network {arch} takes samples of {}, but those of {dataset}, as encoded, are {shape}",
             arch.input
         ));
     }

@@ -1,6 +1,8 @@
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mbspike_experiments::curves::Estimate;
+use mbspike_experiments::figure;
 use mbspike_experiments::results::Summary;
 use mbspike_experiments::run::{Options, Report, run_sweep};
 use mbspike_experiments::sweep::Sweep;
@@ -17,10 +19,15 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         Options { out: args.out.clone(), resume: args.resume, jobs: args.jobs, shard: args.shard };
     let stop = stop::on_ctrl_c()?;
     let report = run_sweep(&sweep, &options, &Progress::new(quiet), &stop)?;
-    if args.json {
-        print_report_json(&report)?;
+    let figures = if args.no_figures || report.summaries.is_empty() {
+        vec![]
     } else {
-        print_report(&report)?;
+        figure::draw_all(&report.folder, &figure::Options::default())?
+    };
+    if args.json {
+        print_report_json(&report, &figures)?;
+    } else {
+        print_report(&report, &figures)?;
     }
     complain(&report);
     let is_done =
@@ -44,17 +51,18 @@ fn complain(report: &Report) {
     }
 }
 
-fn print_report_json(report: &Report) -> anyhow::Result<()> {
+fn print_report_json(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
     let failed = report.failed.iter();
     print_json(&json!({
         "folder": report.folder,
         "runs": report.summaries,
         "failed": failed.map(|(id, e)| json!({"id": id, "error": e.to_string()})).collect::<Vec<_>>(),
         "stopped": report.stopped,
+        "figures": figures,
     }))
 }
 
-fn print_report(report: &Report) -> anyhow::Result<()> {
+fn print_report(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
     let head = [
         "",
         "runs",
@@ -82,7 +90,9 @@ fn print_report(report: &Report) -> anyhow::Result<()> {
         ]);
     }
     print_table(&rows)?;
-    print_table(&[vec![format!("\nresults  {}", report.folder.display())]])
+    let mut lines = vec![vec![format!("\nresults  {}", report.folder.display())]];
+    lines.extend(figures.iter().map(|path| vec![format!("figure   {}", path.display())]));
+    print_table(&lines)
 }
 
 /// Mean, and standard deviation where there is one.

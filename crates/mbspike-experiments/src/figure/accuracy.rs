@@ -1,0 +1,75 @@
+//! Accuracy over training and at its end (thesis Figs. 4.2, 4.4, A.1–A.15).
+
+use super::dot_plot::{Cell, DotPlot, Series};
+use super::line_panels::{LinePanels, Panel};
+use super::sweep::Sweep;
+use super::{Figure, Options, Result};
+use crate::curves::{Sample, mean_curve};
+
+fn level(sweep: &Sweep, options: &Options) -> Option<(f64, String)> {
+    let target = 100.0 * options.target.or_else(|| sweep.target())?;
+    Some((target, format!("target {target:.0} %")))
+}
+
+/// Training accuracy, smoothed, over iterations; mean over repeats with its 95 % interval.
+pub fn train_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
+    LinePanels {
+        name: "train-accuracy",
+        title: format!("training accuracy, mean of the last {} iterations", options.window),
+        x_label: "iteration",
+        y_label: "training accuracy (%)",
+        marks: false,
+        same_range: true,
+        level: level(sweep, options),
+        labels: sweep.labels(),
+        panels: vec![Panel {
+            title: None,
+            lines: sweep.smoothed(options.window, |w| Some(w.train_accuracy)),
+        }],
+    }
+    .draw()
+}
+
+/// Test accuracy after each epoch; mean over repeats with its 95 % interval.
+pub fn test_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
+    let of_group = |group: &super::Group| {
+        let of_run = |run: &super::Run| {
+            let sample = |e: &crate::results::EpochRecord| Sample {
+                at: e.epoch,
+                span: 1,
+                value: 100.0 * e.test_accuracy,
+            };
+            run.epochs.iter().map(sample).collect()
+        };
+        mean_curve(&group.runs.iter().map(of_run).collect::<Vec<_>>())
+    };
+    LinePanels {
+        name: "test-accuracy",
+        title: "test accuracy after each epoch".to_owned(),
+        x_label: "epoch",
+        y_label: "test accuracy (%)",
+        marks: true,
+        same_range: true,
+        level: level(sweep, options),
+        labels: sweep.labels(),
+        panels: vec![Panel { title: None, lines: sweep.groups.iter().map(of_group).collect() }],
+    }
+    .draw()
+}
+
+/// Test accuracy after the last epoch, for each point of the sweep.
+pub fn final_accuracy(sweep: &Sweep) -> Result<Figure> {
+    let cells = sweep.groups.iter().map(|group| {
+        let runs = group.runs.iter();
+        Cell::of(runs.filter_map(|run| Some(100.0 * run.summary.final_test_accuracy?)).collect())
+    });
+    DotPlot {
+        name: "final-accuracy",
+        title: "test accuracy after the last epoch".to_owned(),
+        x_label: "test accuracy (%)".to_owned(),
+        categories: sweep.labels(),
+        series: vec![Series { label: String::new(), cells: cells.collect() }],
+        from_zero: false,
+    }
+    .draw()
+}

@@ -1,0 +1,138 @@
+//! The sheet a figure is drawn on: plotters writes SVG, resvg makes the PNG of it, both with the
+//! font that is embedded here.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use plotters::coord::Shift;
+use plotters::prelude::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea, SVGBackend};
+use plotters::style::{FontStyle, register_font};
+use resvg::{tiny_skia, usvg};
+
+use super::{Error, FONT_FAMILY, PAPER, PNG_DPI, Result, UNITS_PER_INCH};
+
+static REGULAR: &[u8] = include_bytes!("../../assets/fonts/DejaVuSans.ttf");
+static BOLD: &[u8] = include_bytes!("../../assets/fonts/DejaVuSans-Bold.ttf");
+
+/// The area that plotters draws on.
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// What drawing may end with.
+pub(super) type DrawResult<T> = std::result::Result<T, DrawingAreaErrorKind<std::io::Error>>;
+
+/// Fonts for the PNG: only the embedded ones, so that every machine makes the same picture.
+static FONTS: LazyLock<Arc<usvg::fontdb::Database>> = LazyLock::new(|| {
+    let mut fonts = usvg::fontdb::Database::new();
+    fonts.load_font_data(REGULAR.to_vec());
+    fonts.load_font_data(BOLD.to_vec());
+    Arc::new(fonts)
+});
+
+/// Makes the embedded fonts known to plotters, which measures text with them.
+pub(super) fn register_fonts() -> bool {
+    static REGISTERED: LazyLock<bool> = LazyLock::new(|| {
+        register_font(FONT_FAMILY, FontStyle::Normal, REGULAR).is_ok()
+            && register_font(FONT_FAMILY, FontStyle::Bold, BOLD).is_ok()
+    });
+    *REGISTERED
+}
+
+/// A finished figure.
+#[derive(Debug, Clone)]
+pub struct Figure {
+    name: String,
+    svg: String,
+}
+
+impl Figure {
+    /// Draws a figure of the given size in inches. `name` is its file name without extension,
+    /// `title` says what it shows to those who cannot see it.
+    pub(super) fn draw(
+        name: &str,
+        title: &str,
+        size_in: (f64, f64),
+        draw: impl FnOnce(&Area<'_>) -> DrawResult<()>,
+    ) -> Result<Self> {
+        let error = |reason: String| Error::Draw { figure: name.to_owned(), reason };
+        if !register_fonts() {
+            return Err(error("the embedded font cannot be read".to_owned()));
+        }
+        let size = (units(size_in.0) as u32, units(size_in.1) as u32);
+        let mut body = String::new();
+        {
+            let area = SVGBackend::with_string(&mut body, size).into_drawing_area();
+            area.fill(&PAPER)
+                .and_then(|()| draw(&area))
+                .and_then(|()| area.present())
+                .map_err(|e| error(e.to_string()))?;
+        }
+        // The root element is written anew: a physical size, a title, and no fixed pixel size, so
+        // that the SVG can stand alone or inside a page, where it shrinks with its column.
+        let inner = body.split_once('>').map_or("", |(_, inner)| inner);
+        let (width, height) = size_in;
+        let svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}in\" height=\"{height}in\" \
+             viewBox=\"0 0 {} {}\" role=\"img\" stroke-linejoin=\"round\" \
+             style=\"max-width:100%;height:auto\">\n<title>{}</title>{inner}",
+            size.0,
+            size.1,
+            escape(title),
+        );
+        Ok(Self { name: name.to_owned(), svg })
+    }
+
+    /// File name without extension.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The figure as SVG, without an XML declaration, so that it can be pasted into HTML.
+    pub fn svg(&self) -> &str {
+        &self.svg
+    }
+
+    /// The figure as PNG, 300 pixels an inch.
+    pub fn png(&self) -> Result<Vec<u8>> {
+        let error = |reason: String| Error::Draw { figure: self.name.clone(), reason };
+        let options =
+            usvg::Options { fontdb: Arc::clone(&FONTS), dpi: PNG_DPI, ..Default::default() };
+        let tree = usvg::Tree::from_str(&self.svg, &options).map_err(|e| error(e.to_string()))?;
+        let size = tree.size().to_int_size();
+        let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height())
+            .ok_or_else(|| error(format!("{}x{} pixels", size.width(), size.height())))?;
+        resvg::render(&tree, tiny_skia::Transform::identity(), &mut pixels.as_mut());
+        pixels.encode_png().map_err(|e| error(e.to_string()))
+    }
+
+    /// Writes `<name>.svg` and `<name>.png` into the folder, which must exist, and returns their
+    /// paths. Each is written under a temporary name first, so a reader never sees half a file.
+    pub fn save(&self, folder: &Path) -> Result<[PathBuf; 2]> {
+        let svg = folder.join(format!("{}.svg", self.name));
+        let png = folder.join(format!("{}.png", self.name));
+        write(&svg, self.svg.as_bytes())?;
+        write(&png, &self.png()?)?;
+        Ok([svg, png])
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let partial = path.with_extension("partial");
+    let mut file = fs_err::File::create(&partial)?;
+    file.write_all(bytes)?;
+    drop(file);
+    Ok(fs_err::rename(&partial, path)?)
+}
+
+/// Inches in the units of the drawing.
+pub(super) fn units(inches: f64) -> i32 {
+    (inches * UNITS_PER_INCH).round() as i32
+}
+
+/// Points (1/72 inch) in the units of the drawing.
+pub(super) fn pt(points: f64) -> i32 {
+    units(points / 72.0)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

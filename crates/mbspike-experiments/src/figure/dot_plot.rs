@@ -1,0 +1,129 @@
+//! Means with 95 % intervals, one row a category: a dot for the mean, a bar for the interval, and a
+//! small ring for each repeat.
+
+use plotters::element::{Circle, PathElement};
+use plotters::style::Color;
+
+use super::axes::{Axis, chart};
+use super::canvas::{Figure, pt, units};
+use super::legend::{Entry, Key, Legend};
+use super::{
+    AXIS_PT, COLUMN_IN, Error, HAIRLINE, LINE, MUTED, PAPER, Result, TICK_PT, colour, text_width,
+};
+use crate::curves::Estimate;
+
+/// The repeats of one category and series.
+#[derive(Debug, Clone)]
+pub(super) struct Cell {
+    pub estimate: Estimate,
+    pub values: Vec<f64>,
+    /// Whether some repeat never reached what is counted: the mean is a lower bound.
+    pub is_open: bool,
+}
+
+impl Cell {
+    /// `None` without values.
+    pub fn of(values: Vec<f64>) -> Option<Self> {
+        Some(Self { estimate: Estimate::of(&values)?, values, is_open: false })
+    }
+}
+
+/// One colour: a cell for each category, where there is one.
+#[derive(Debug, Clone)]
+pub(super) struct Series {
+    pub label: String,
+    pub cells: Vec<Option<Cell>>,
+}
+
+/// Rows of categories, in each a dot for each series.
+#[derive(Debug, Clone)]
+pub(super) struct DotPlot {
+    pub name: &'static str,
+    pub title: String,
+    pub x_label: String,
+    pub categories: Vec<String>,
+    pub series: Vec<Series>,
+    /// Whether the axis starts at 0, as it should where lengths are compared.
+    pub from_zero: bool,
+}
+
+impl DotPlot {
+    fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.series.iter().flat_map(|series| series.cells.iter().flatten())
+    }
+
+    pub fn draw(&self) -> Result<Figure> {
+        let ends = |cell: &Cell| {
+            let width = cell.estimate.half_width().unwrap_or(0.0);
+            let width = width.min(2.0 * cell.estimate.sd.unwrap_or(0.0));
+            let values = cell.values.iter().copied();
+            let all = values.chain([cell.estimate.mean - width, cell.estimate.mean + width]);
+            all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)))
+        };
+        let (low, high) = self
+            .cells()
+            .map(ends)
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |a, b| (a.0.min(b.0), a.1.max(b.1)));
+        if low > high {
+            let missing = format!("no record has the {} yet", self.title);
+            return Err(Error::NoData { figure: self.name.to_owned(), missing });
+        }
+        let low = if self.from_zero { 0.0 } else { low };
+        let room = 0.06 * (high - low).max(1.0);
+        let range = if self.from_zero { 0.0 } else { low - room }..high + room;
+        let x = Axis::over(&self.x_label, range, 4);
+        let y = Axis::categories("", &self.categories).reversed();
+
+        let n = self.series.len();
+        let row_in = (0.19 * n as f64).clamp(0.26, 1.4);
+        let mut entries = Vec::new();
+        if n > 1 {
+            entries.extend(self.series.iter().enumerate().map(|(i, series)| Entry {
+                label: series.label.clone(),
+                colour: colour(i, n),
+                key: Key::Patch,
+            }));
+        }
+        if self.cells().any(|cell| cell.is_open) {
+            let label = "not reached by every repeat: at least".to_owned();
+            entries.push(Entry { label, colour: MUTED, key: Key::OpenMarker });
+        }
+        let legend = Legend::new(entries, units(COLUMN_IN) - pt(6.0));
+        let axes_in = (AXIS_PT + TICK_PT) * 2.0 / 72.0;
+        let height = legend.height_in() + row_in * self.categories.len() as f64 + axes_in + 0.12;
+        let label_width = y.ticks.iter().map(|(_, l)| text_width(l, TICK_PT)).max().unwrap_or(0);
+
+        Figure::draw(self.name, &self.title, (COLUMN_IN, height), |area| {
+            let area = legend.draw(area)?;
+            let mut chart = chart(&area, None, &x, &y, label_width)?;
+            for (i, series) in self.series.iter().enumerate() {
+                let offset = (i as f64 + 0.5) / n as f64 - 0.5;
+                for (row, cell) in series.cells.iter().enumerate() {
+                    let Some(cell) = cell else { continue };
+                    let at = row as f64 + 0.8 * offset;
+                    let ink = colour(i, n);
+                    let clip = |v: f64| v.clamp(x.range.start, x.range.end);
+                    if cell.values.len() > 1 {
+                        let thin = ink.mix(0.55).stroke_width(pt(HAIRLINE) as u32);
+                        let rings =
+                            cell.values.iter().map(|&v| Circle::new((v, at), pt(1.6), thin));
+                        chart.draw_series(rings)?;
+                    }
+                    let bold = ink.stroke_width(pt(LINE) as u32);
+                    if let (Some((a, b)), false) = (cell.estimate.interval(), cell.is_open) {
+                        let bar = PathElement::new([(clip(a), at), (clip(b), at)], bold);
+                        chart.draw_series([bar])?;
+                    }
+                    let mean = (cell.estimate.mean, at);
+                    if cell.is_open {
+                        chart.draw_series([Circle::new(mean, pt(2.4), PAPER.filled())])?;
+                        chart.draw_series([Circle::new(mean, pt(2.4), bold)])?;
+                    } else {
+                        chart.draw_series([Circle::new(mean, pt(2.4), ink.filled())])?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+}

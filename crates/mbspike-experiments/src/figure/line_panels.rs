@@ -1,0 +1,216 @@
+//! Lines with confidence bands over training, in one panel or several.
+
+use std::ops::Range;
+
+use plotters::element::{Circle, Polygon};
+use plotters::series::{DashedLineSeries, LineSeries};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, RGBColor};
+
+use super::axes::{Axis, Chart, chart};
+use super::canvas::{Area, DrawResult, Figure, pt, units};
+use super::legend::{Entry, Key, Legend};
+use super::{
+    AXIS_PT, BAND_ALPHA, COLUMN_IN, Error, LINE, MAX_POINTS, MUTED, PAGE_IN, Result, TICK_PT,
+    colour, text,
+};
+use crate::curves::{Estimate, thin};
+
+/// A quantity over training.
+#[derive(Debug, Clone)]
+pub(super) struct LinePanels {
+    pub name: &'static str,
+    /// What the figure shows, for those who cannot see it.
+    pub title: String,
+    pub x_label: &'static str,
+    pub y_label: &'static str,
+    /// Whether places are few whole numbers (epochs), which are then marked on the lines.
+    pub marks: bool,
+    /// Whether all panels have the same vertical range.
+    pub same_range: bool,
+    /// A level to mark, with its name.
+    pub level: Option<(f64, String)>,
+    /// Names of the lines, the same in each panel.
+    pub labels: Vec<String>,
+    pub panels: Vec<Panel>,
+}
+
+/// One panel: a line for each label, empty where there is nothing yet.
+#[derive(Debug, Clone)]
+pub(super) struct Panel {
+    pub title: Option<String>,
+    pub lines: Vec<Vec<(u64, Estimate)>>,
+}
+
+impl Panel {
+    fn x_range(&self) -> Option<Range<u64>> {
+        let places = || self.lines.iter().flatten().map(|(at, _)| *at);
+        Some(places().min()?..places().max()?)
+    }
+
+    fn y_range(&self) -> Option<Range<f64>> {
+        let ends = || {
+            self.lines.iter().flatten().flat_map(|(_, e)| {
+                // A band from two repeats can be wider than all data; it may leave the panel.
+                let width = e.half_width().unwrap_or(0.0).min(2.0 * e.sd.unwrap_or(0.0));
+                [e.mean - width, e.mean + width]
+            })
+        };
+        let low = ends().reduce(f64::min)?;
+        Some(low..ends().reduce(f64::max)?)
+    }
+}
+
+impl LinePanels {
+    /// Draws the panels in as many columns as fit a page.
+    pub fn draw(&self) -> Result<Figure> {
+        let x_range = union(self.panels.iter().filter_map(Panel::x_range));
+        let all_y = union(self.panels.iter().filter_map(Panel::y_range));
+        let (Some(x_range), Some(mut all_y)) = (x_range, all_y) else {
+            return Err(Error::NoData {
+                figure: self.name.to_owned(),
+                missing: format!("no record has the {} yet", self.title),
+            });
+        };
+        if let Some((level, _)) = self.level {
+            all_y = all_y.start.min(level)..all_y.end.max(level);
+        }
+        let n_columns = match self.panels.len() {
+            n @ 1..=4 => n,
+            n @ (5 | 6 | 9) => n.div_ceil(if n == 9 { 3 } else { 2 }),
+            _ => 4,
+        };
+        let n_rows = self.panels.len().div_ceil(n_columns);
+        let single = n_columns == 1;
+        let width = if single { COLUMN_IN } else { PAGE_IN };
+        let legend = Legend::new(self.entries(), units(width) - pt(6.0));
+        // Panels in a row are nearly square; a single one is as wide as a column.
+        let panel_height = if single { 2.25 } else { (width / n_columns as f64 * 0.86).min(2.1) };
+        let shared_titles = if single { 0.0 } else { AXIS_PT * 1.7 / 72.0 };
+        let height = legend.height_in() + panel_height * n_rows as f64 + shared_titles;
+
+        Figure::draw(self.name, &self.title, (width, height), |area| {
+            let mut area = legend.draw(area)?;
+            if !single {
+                area = self.draw_shared_titles(&area, shared_titles)?;
+            }
+            let n_ticks = if single { 5 } else { 3 };
+            let x = self.x_axis(x_range, n_ticks, single);
+            let axes: Vec<Axis> =
+                self.panels.iter().map(|p| self.y_axis(p, &all_y, single)).collect();
+            let label_width = axes.iter().map(Axis::label_width).max().unwrap_or(0);
+            let cells = area.split_evenly((n_rows, n_columns));
+            for ((panel, y), cell) in self.panels.iter().zip(&axes).zip(&cells) {
+                let mut chart = chart(cell, panel.title.as_deref(), &x, y, label_width)?;
+                self.draw_panel(&mut chart, panel, &x, y)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let n = self.labels.len();
+        let lines = self.labels.iter().enumerate().filter(|_| n > 1 || self.level.is_some());
+        lines
+            .map(|(i, label)| Entry { label: label.clone(), colour: colour(i, n), key: Key::Line })
+            .chain(self.level.iter().map(|(_, name)| Entry {
+                label: name.clone(),
+                colour: MUTED,
+                key: Key::Dashed,
+            }))
+            .collect()
+    }
+
+    /// The axis titles of all panels, once at the left and once below; returns what they leave.
+    fn draw_shared_titles<'a>(&self, area: &Area<'a>, size_in: f64) -> DrawResult<Area<'a>> {
+        let (width, height) = area.dim_in_pixel();
+        let size = units(size_in);
+        let (left, rest) = area.split_horizontally(size);
+        let (panels, below) = rest.split_vertically(height as i32 - size);
+        let style = text(AXIS_PT).pos(Pos::new(HPos::Center, VPos::Center));
+        below.draw_text(self.x_label, &style, ((width as i32 - size) / 2, size / 2))?;
+        let vertical = style.transform(plotters::style::FontTransform::Rotate270);
+        left.draw_text(self.y_label, &vertical, (size / 2, (height as i32 - size) / 2))?;
+        Ok(panels)
+    }
+
+    fn x_axis(&self, range: Range<u64>, n_ticks: usize, labelled: bool) -> Axis {
+        let axis = if self.marks {
+            Axis::whole(self.x_label, range, n_ticks)
+        } else {
+            Axis::over(self.x_label, 0.0..range.end.max(1) as f64, n_ticks)
+        };
+        if labelled { axis } else { axis.without_label() }
+    }
+
+    fn y_axis(&self, panel: &Panel, all: &Range<f64>, labelled: bool) -> Axis {
+        let own = if self.same_range { None } else { panel.y_range() };
+        let range = own.unwrap_or_else(|| all.clone());
+        // Rates and accuracies end at 0 and 100 %, whatever a band or some room would add.
+        let room = 0.05 * (range.end - range.start).max(0.5);
+        let range = (range.start - room).max(0.0)..(range.end + room).min(100.0);
+        let axis = Axis::over(self.y_label, range, if labelled { 6 } else { 4 });
+        if labelled { axis } else { axis.without_label() }
+    }
+
+    fn draw_panel(
+        &self,
+        chart: &mut Chart<'_, '_>,
+        panel: &Panel,
+        x: &Axis,
+        y: &Axis,
+    ) -> DrawResult<()> {
+        if let Some((level, _)) = self.level {
+            let ends = [(x.range.start, level), (x.range.end, level)];
+            let style = MUTED.stroke_width(pt(0.9) as u32);
+            chart.draw_series(DashedLineSeries::new(ends, pt(3.0), pt(2.0), style))?;
+        }
+        let lines: Vec<Vec<(u64, Estimate)>> =
+            panel.lines.iter().map(|line| thin(line, MAX_POINTS)).collect();
+        let n = lines.len();
+        for (i, line) in lines.iter().enumerate() {
+            for stretch in line.chunk_by(|a, b| (a.1.n > 1) == (b.1.n > 1)) {
+                chart.draw_series(band(stretch, y, colour(i, n)))?;
+            }
+        }
+        for (i, line) in lines.iter().enumerate() {
+            let points = || line.iter().map(|(at, e)| (*at as f64, e.mean));
+            let style = colour(i, n).stroke_width(pt(LINE) as u32);
+            chart.draw_series(LineSeries::new(points(), style))?;
+            // Epochs are marked while they stand apart; so is a line of a single point.
+            if (self.marks && line.len() <= 12) || line.len() == 1 {
+                let mark = |(at, mean)| Circle::new((at, mean), pt(1.7), colour(i, n).filled());
+                chart.draw_series(points().map(mark))?;
+            }
+        }
+        if lines.iter().all(Vec::is_empty) {
+            let middle = ((x.range.start + x.range.end) / 2.0, (y.range.start + y.range.end) / 2.0);
+            let style = text(TICK_PT).pos(Pos::new(HPos::Center, VPos::Center));
+            chart.draw_series([plotters::element::Text::new("no records yet", middle, style)])?;
+        }
+        Ok(())
+    }
+}
+
+/// The 95 % interval around a stretch of a line, cut to the panel; nothing for a single repeat.
+fn band(stretch: &[(u64, Estimate)], y: &Axis, colour: RGBColor) -> Option<Polygon<(f64, f64)>> {
+    let edge = |side: usize| {
+        move |(at, e): &(u64, Estimate)| {
+            let (low, high) = e.interval()?;
+            Some((*at as f64, [low, high][side].clamp(y.range.start, y.range.end)))
+        }
+    };
+    let outline: Option<Vec<_>> =
+        stretch.iter().map(edge(0)).chain(stretch.iter().rev().map(edge(1))).collect();
+    Some(Polygon::new(outline.filter(|o| o.len() > 3)?, colour.mix(BAND_ALPHA)))
+}
+
+fn union<T: PartialOrd>(ranges: impl Iterator<Item = Range<T>>) -> Option<Range<T>> {
+    ranges.reduce(|a, b| {
+        (if b.start < a.start { b.start } else { a.start })..(if b.end > a.end {
+            b.end
+        } else {
+            a.end
+        })
+    })
+}

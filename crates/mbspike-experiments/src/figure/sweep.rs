@@ -1,0 +1,152 @@
+//! The runs of a folder, grouped by what was swept.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Error, Result};
+use crate::curves::{Estimate, Sample, mean_curve, smooth};
+use crate::results::{
+    EpochRecord, METRICS_FILE, Record, SUMMARY_FILE, Summary, WindowRecord, read_metrics,
+    read_summary,
+};
+
+/// One run that is over.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The run in one record.
+    pub summary: Summary,
+    /// Means over windows of iterations.
+    pub windows: Vec<WindowRecord>,
+    /// The state after each epoch.
+    pub epochs: Vec<EpochRecord>,
+}
+
+/// The repeats of one point of a sweep.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// What sets it apart: `2 bit`, `2 bit, T = 4`.
+    pub label: String,
+    /// Its repeats.
+    pub runs: Vec<Run>,
+}
+
+/// A folder of runs.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// Its points, in the order of the swept values.
+    pub groups: Vec<Group>,
+}
+
+impl Sweep {
+    /// Reads the runs in a folder that are over; those still running are left out.
+    ///
+    /// # Errors
+    /// If there is none or a record cannot be read.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let mut runs = Vec::new();
+        for entry in fs_err::read_dir(folder)? {
+            let run = entry?.path();
+            if !run.join(SUMMARY_FILE).is_file() {
+                continue;
+            }
+            let summary = read_summary(&run.join(SUMMARY_FILE))?;
+            let (mut windows, mut epochs) = (Vec::new(), Vec::new());
+            for record in read_metrics(&run.join(METRICS_FILE))? {
+                match record {
+                    Record::Window(window) => windows.push(window),
+                    Record::Epoch(epoch) => epochs.push(epoch),
+                }
+            }
+            runs.push(Run { summary, windows, epochs });
+        }
+        if runs.is_empty() {
+            return Err(Error::NoRuns(folder.to_owned()));
+        }
+        Ok(Self::of(runs))
+    }
+
+    /// Groups runs by their swept values.
+    pub fn of(mut runs: Vec<Run>) -> Self {
+        runs.sort_by_cached_key(|run| (order(&run.summary), run.summary.repeat));
+        let mut groups: Vec<Group> = Vec::new();
+        for run in runs {
+            let label = label(&run.summary);
+            match groups.iter_mut().find(|group| group.label == label) {
+                Some(group) => group.runs.push(run),
+                None => groups.push(Group { label, runs: vec![run] }),
+            }
+        }
+        Self { groups }
+    }
+
+    /// The groups' labels.
+    pub fn labels(&self) -> Vec<String> {
+        self.groups.iter().map(|group| group.label.clone()).collect()
+    }
+
+    /// Names of the measuring positions, the same in all runs of a network.
+    pub(super) fn positions(&self) -> Vec<String> {
+        let runs = self.groups.iter().flat_map(|group| &group.runs);
+        runs.map(|run| run.summary.positions.clone()).max_by_key(Vec::len).unwrap_or_default()
+    }
+
+    /// The accuracy whose time of reaching the config asks for.
+    pub(super) fn target(&self) -> Option<f64> {
+        let mut runs = self.groups.iter().flat_map(|group| &group.runs);
+        runs.find_map(|run| run.summary.target_accuracy)
+    }
+
+    /// A quantity of the training windows, in percent, smoothed, as a mean over repeats for each
+    /// group.
+    pub(super) fn smoothed(
+        &self,
+        window: u64,
+        value: impl Fn(&WindowRecord) -> Option<f64>,
+    ) -> Vec<Vec<(u64, Estimate)>> {
+        let of_run = |run: &Run| {
+            let samples = run.windows.iter().filter_map(|w| {
+                let value = 100.0 * value(w)?;
+                Some(Sample { at: w.iteration, span: w.n_iterations, value })
+            });
+            smooth(&samples.collect::<Vec<_>>(), window)
+        };
+        self.groups
+            .iter()
+            .map(|group| mean_curve(&group.runs.iter().map(of_run).collect::<Vec<_>>()))
+            .collect()
+    }
+}
+
+/// Sorts numbers as numbers, and what is not a number behind them.
+fn order(summary: &Summary) -> Vec<(String, i64, String)> {
+    let values = &summary.values;
+    let key = |(name, value): (&String, &Value)| {
+        let number = value.as_f64().map_or(i64::MAX, |number| (1e6 * number).round() as i64);
+        (name.clone(), number, value.to_string())
+    };
+    // Bits come first, whatever else is swept.
+    let (bits, others): (Vec<_>, Vec<_>) =
+        values.iter().map(key).partition(|(name, ..)| name == "neuron.bits");
+    bits.into_iter().chain(others).collect()
+}
+
+fn label(summary: &Summary) -> String {
+    let values: &BTreeMap<String, Value> = &summary.values;
+    if values.is_empty() {
+        return format!("{} bit", summary.bits);
+    }
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let bits = values.get("neuron.bits").map(|bits| format!("{} bit", text(bits)));
+    let others = values.iter().filter(|(name, _)| *name != "neuron.bits").map(|(name, value)| {
+        match name.as_str() {
+            "encoder.time_steps" => format!("T = {}", text(value)),
+            name => {
+                let last = name.rsplit('.').next().unwrap_or(name).replace('_', " ");
+                format!("{last} {}", text(value))
+            }
+        }
+    });
+    bits.into_iter().chain(others).collect::<Vec<_>>().join(", ")
+}
