@@ -46,8 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let bytes: Vec<u8> = frames.iter().flat_map(|&n| (n as i32).to_le_bytes()).collect();
         let counts: Vec<f32> =
             frames.chunks(2 * sensor[0] * sensor[1]).map(|frame| frame.iter().sum()).collect();
-        let md5: String = Md5::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        println!("{slicing:?}: {counts:?}, MD5 {md5}, {elapsed:?}");
+        let md5 = u128::from_be_bytes(Md5::digest(&bytes).into());
+        println!("{slicing:?}: {counts:?}, MD5 {md5:032x}, {elapsed:?}");
     }
     Ok(())
 }

@@ -247,7 +247,9 @@ mod tests {
         let mut bytes = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#!END-HEADER\r\n".to_vec();
         bytes.extend(event_type.to_le_bytes());
         bytes.extend([7, 0]);
-        fields.iter().for_each(|field| bytes.extend(field.to_le_bytes()));
+        for field in fields {
+            bytes.extend(field.to_le_bytes());
+        }
         bytes.extend(body);
         bytes
     }

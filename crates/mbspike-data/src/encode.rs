@@ -121,7 +121,7 @@ impl EncoderConfig {
     /// What the frames show of a sensor of height and width `sensor`.
     pub fn view(&self, sensor: [usize; 2]) -> View {
         let crop = self.crop.unwrap_or(sensor);
-        View { sensor, crop, downsample: self.downsample.unwrap_or(1) }
+        View { sensor, crop, downsample: self.downsample.unwrap_or(1).max(1) }
     }
 
     /// Channels, height and width of the network's input, for samples of `shape`. They differ where
@@ -279,7 +279,9 @@ impl EncoderConfig {
             accumulate(frame, events, range, &view);
         }
         if self.binary {
-            out.iter_mut().for_each(|count| *count = count.min(1.0));
+            for count in out {
+                *count = count.min(1.0);
+            }
         }
         Ok(())
     }

@@ -55,8 +55,8 @@ impl EventTransforms {
             let normal = normal(self.jitter_px)?;
             let [height, width] = events.sensor;
             retain(events, |x, y| {
-                let moved_x = shifted(*x, &normal, &mut rng);
-                let moved_y = shifted(*y, &normal, &mut rng);
+                let moved_x = shifted(*x, normal, &mut rng);
+                let moved_y = shifted(*y, normal, &mut rng);
                 (*x, *y) = (moved_x as u16, moved_y as u16);
                 (0..width as i64).contains(&moved_x) && (0..height as i64).contains(&moved_y)
             });
@@ -85,7 +85,7 @@ fn normal(deviation: f32) -> Result<Normal<f32>> {
         .map_err(|error| Error::config("encoder.transforms", format!("{error}: {deviation}")))
 }
 
-fn shifted(position: u16, normal: &Normal<f32>, rng: &mut StreamRng) -> i64 {
+fn shifted(position: u16, normal: Normal<f32>, rng: &mut StreamRng) -> i64 {
     i64::from(position) + normal.sample(rng).round() as i64
 }
 

@@ -20,7 +20,7 @@ pub enum Slicing {
         /// T.
         n_frames: usize,
     },
-    /// SpikingJelly's `split_by='time'`: T frames of (t_last − t_first) / T µs, the remainder and
+    /// SpikingJelly's `split_by='time'`: T frames of (last − first time) / T µs, the remainder and
     /// the last event in the last.
     Time {
         /// T.

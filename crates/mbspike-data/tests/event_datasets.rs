@@ -19,7 +19,7 @@ fn events(n: usize, sensor: [usize; 2], kind: usize) -> Events {
     let [height, width] = sensor;
     for i in 0..n {
         let (x, y) = ((i * 7 + kind) % width, (i * i + kind) % height);
-        events.push((i * 31 + i % 5) as i64, x as u16, y as u16, (i + kind) % 3 == 0);
+        events.push((i * 31 + i % 5) as i64, x as u16, y as u16, (i + kind).is_multiple_of(3));
     }
     events
 }
