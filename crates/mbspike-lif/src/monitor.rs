@@ -49,7 +49,8 @@ pub struct Activity {
 impl Activity {
     /// Adds what was seen elsewhere.
     pub fn merge(&mut self, other: &Self) {
-        self.positions.resize(self.positions.len().max(other.positions.len()), Default::default());
+        let n_positions = self.positions.len().max(other.positions.len());
+        self.positions.resize(n_positions, PositionActivity::default());
         for (sum, more) in self.positions.iter_mut().zip(&other.positions) {
             sum.merge(more);
         }

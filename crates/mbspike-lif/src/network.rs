@@ -205,7 +205,9 @@ impl Network {
                 None
             };
             let finish_lif = |init: &mut Initializer<'_>| -> Result<BuiltLif> {
-                let (params, tau, reads_membrane) = lif.expect("the layer spikes");
+                let Some((params, tau, reads_membrane)) = lif else {
+                    unreachable!("only layers that spike have neurons")
+                };
                 let tau = match tau {
                     Some(i) => Some(init.constant(format!("lif{i}.tau"), 1, config.neuron.tau)?),
                     None => None,
@@ -263,9 +265,8 @@ impl Network {
         }
         let parameters = init.parameters;
         let fused = match (config.execution, Plan::new(config, &layers, device)) {
-            (Execution::Layered, _) => None,
+            (Execution::Layered, _) | (Execution::Auto, Err(_)) => None,
             (_, Ok(plan)) => Some(Fused::new(plan)),
-            (Execution::Auto, Err(_)) => None,
             (Execution::Fused, Err(reason)) => return Err(Error::CannotFuse { reason }),
         };
         if config.checkpoint_steps == Some(0) {

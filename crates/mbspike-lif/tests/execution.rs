@@ -1,5 +1,7 @@
 //! The two ways a network is computed agree, and neither depends on the number of threads.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
 use candle_core::{DType, Device, Tensor};
 use mbspike_core::{Reset, Shift, Surrogate};
 use mbspike_lif::{

@@ -1,7 +1,5 @@
 //! Readouts and losses on slices and tensors, and targets.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
-
 use candle_core::{DType, Device, Tensor, Var};
 use mbspike_lif::loss::{cross_entropy, smooth_targets};
 use mbspike_lif::{Loss, LossKind, Readout, one_hot};

@@ -4,6 +4,8 @@
 //! Runs every `.safetensors` file of kind `network` in the folder named by `MBSPIKE_GOLDEN_DIR`
 //! (default: this crate's own copies), so that anyone can add files.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 

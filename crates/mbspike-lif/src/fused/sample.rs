@@ -572,9 +572,10 @@ impl StageSpace {
             let x = &back.x[k * planned.input.len()..][..planned.input.len()];
             let grad_out = &self.grad_output[k * grad_layout.len()..][..grad_layout.len()];
             let wanted = planned.needs_input_gradient;
-            let grad_x = match wanted {
-                true => &mut grad_x[k * x_layout.len()..][..x_layout.len()],
-                false => &mut [][..],
+            let grad_x = if wanted {
+                &mut grad_x[k * x_layout.len()..][..x_layout.len()]
+            } else {
+                &mut [][..]
             };
             match &planned.stage {
                 Stage::Conv { conv, lif, pool, .. } => {

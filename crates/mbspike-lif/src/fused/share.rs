@@ -5,6 +5,7 @@ use super::sample::{PackedStage, StageGradient, Workspace};
 use crate::{Activity, Loss, StepKey};
 
 /// A batch as the shares see it.
+#[expect(clippy::struct_field_names, reason = "`batch_size` has this name everywhere")]
 pub(super) struct Batch<'a> {
     /// `[T, B, C, H, W]`.
     pub(super) x: &'a [f32],
