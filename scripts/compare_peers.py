@@ -204,9 +204,8 @@ class Peer:
 def mbspike(args, bits, batch, steps, n):
     command = [str(args.mbspike), "bench", "step", "--config", str(CONFIG), "--json", "--steps",
                str(n)]
-    for setting in (f"neuron.bits={bits}", f"train.batch_size={batch}",
-                    f"encoder.time_steps={steps}", "dataset.name=fashion-mnist-subset",
-                    f"sweep.\"neuron.bits\"=[{bits}]"):
+    for setting in (f"sweep.neuron.bits=[{bits}]", f"train.batch_size={batch}",
+                    f"encoder.time_steps={steps}", "dataset.name=fashion-mnist-subset"):
         command += ["--set", setting]
     environment = dict(os.environ, RAYON_NUM_THREADS=str(args.threads))
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True,

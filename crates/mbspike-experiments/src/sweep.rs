@@ -99,6 +99,14 @@ impl Sweep {
             let message = format!("sweep: more than {MAX_RUNS} runs");
             return Err(ConfigError::new(root.origin.clone(), message).into());
         }
+        for setting in settings {
+            let key = setting.split_once('=').map_or("", |(key, _)| key.trim());
+            if combinations.iter().flatten().any(|entry| entry.key == key) {
+                let message =
+                    format!("{key} is swept: give `sweep.{key}=[…]`, or take it out of [sweep]");
+                return Err(ConfigError::of_argument(setting, message).into());
+            }
+        }
         let mut points = Vec::new();
         for assignment in &combinations {
             let mut point = root.clone();

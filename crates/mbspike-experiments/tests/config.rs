@@ -186,6 +186,16 @@ fn lists_multiply_points_zip_and_repeats_have_their_own_seeds() {
 }
 
 #[test]
+fn a_swept_key_cannot_be_set_beside_its_list() {
+    let text = format!("{BASE}\n[sweep]\n\"neuron.bits\" = [1, 2]\n");
+    let path = std::path::Path::new("experiment.toml");
+    let parse = |setting: &str| Sweep::parse(path, &text, &[setting.to_owned()]);
+    let error = parse("neuron.bits=3").unwrap_err().to_string();
+    assert!(error.contains("--set neuron.bits=3: neuron.bits is swept"), "{error}");
+    assert_eq!(parse("sweep.neuron.bits=[3]").unwrap().points.len(), 1);
+}
+
+#[test]
 fn a_run_keeps_its_name_when_the_sweep_around_it_grows() {
     let sweep = |list: &str, repeats: u32| {
         parse(&format!("{BASE}\n[sweep]\nrepeats = {repeats}\n\"neuron.bits\" = {list}\n")).unwrap()

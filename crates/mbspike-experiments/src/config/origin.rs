@@ -35,6 +35,12 @@ impl ConfigError {
         Self { origin, message: message.into() }
     }
 
+    /// About an argument `key=value` of `--set`.
+    pub(crate) fn of_argument(argument: &str, message: impl Into<String>) -> Self {
+        let source = Arc::new(Source::Argument(argument.to_owned()));
+        Self::new(Origin { source, span: 0..0 }, message)
+    }
+
     /// What is wrong, without the place.
     pub fn message(&self) -> &str {
         &self.message
