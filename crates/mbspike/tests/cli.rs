@@ -104,7 +104,7 @@ fn bad_usage_and_bad_configs_exit_with_2() {
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
     let message = stderr(&case.run(&["run", "tiny.toml"]));
-    assert!(message.contains("tiny.toml:16:1: unknown key `train.batchsize`"), "{message}");
+    assert!(message.contains("tiny.toml:17:1: unknown key `train.batchsize`"), "{message}");
     assert!(message.contains("did you mean `train.batch_size`?"), "{message}");
 }
 
