@@ -105,9 +105,6 @@ impl Golden {
             let key = StepKey { seed: 0, iteration };
             let step = network.train_step(&x_seq, &targets, Loss::default(), key).unwrap();
             if iteration == 0 {
-                let flat = |t: &Tensor| -> Vec<f64> {
-                    t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
-                };
                 run.logits = flat(&step.logits);
                 run.firing_rate = step.activity.nonzero_rate()[1..].to_vec();
                 let names = network.parameters().iter().map(|p| p.name.clone());
@@ -126,6 +123,10 @@ struct Run {
     firing_rate: Vec<f64>,
     gradients: Vec<(String, Vec<f64>)>,
     losses: Vec<f64>,
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// `|got − want| / |want|`, NaN where lengths differ.
