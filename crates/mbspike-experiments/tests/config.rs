@@ -188,7 +188,7 @@ fn lists_multiply_points_zip_and_repeats_have_their_own_seeds() {
 #[test]
 fn a_swept_key_cannot_be_set_beside_its_list() {
     let text = format!("{BASE}\n[sweep]\n\"neuron.bits\" = [1, 2]\n");
-    let path = std::path::Path::new("experiment.toml");
+    let path = Path::new("experiment.toml");
     let parse = |setting: &str| Sweep::parse(path, &text, &[setting.to_owned()]);
     let error = parse("neuron.bits=3").unwrap_err().to_string();
     assert!(error.contains("--set neuron.bits=3: neuron.bits is swept"), "{error}");

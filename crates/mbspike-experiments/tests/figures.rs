@@ -1,4 +1,5 @@
 //! Figures are drawn from saved results of every completeness.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -58,9 +58,9 @@ impl Axis {
         let step = round_step((range.end - range.start) / n_ticks.max(1) as f64);
         let decimals = (-step.log10()).ceil().max(0.0) as usize;
         let first = (range.start / step).ceil() as i64;
-        let ticks = (first..)
+        let last = (range.end / step + 1e-9).floor() as i64;
+        let ticks = (first..=last)
             .map(|i| i as f64 * step)
-            .take_while(|&tick| tick <= range.end + 1e-9 * step)
             .map(|tick| (tick, number(tick, decimals)))
             .collect();
         Self { label: label.to_owned(), range, ticks, grid: true }

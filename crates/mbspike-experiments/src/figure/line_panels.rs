@@ -184,7 +184,10 @@ impl LinePanels {
             }
         }
         if lines.iter().all(Vec::is_empty) {
-            let middle = ((x.range.start + x.range.end) / 2.0, (y.range.start + y.range.end) / 2.0);
+            let middle = (
+                f64::midpoint(x.range.start, x.range.end),
+                f64::midpoint(y.range.start, y.range.end),
+            );
             let style = text(TICK_PT).pos(Pos::new(HPos::Center, VPos::Center));
             chart.draw_series([plotters::element::Text::new("no records yet", middle, style)])?;
         }
