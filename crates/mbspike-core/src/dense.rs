@@ -101,7 +101,7 @@ impl Dense {
         check_len(OP, "dy", dy.len().max(self.n_out), dy.len())?;
         check_len(OP, "by_output", by_output.len(), self.n_in * self.n_out)?;
         dx.fill(0.0);
-        Arch::new().dispatch(Rows { sum: dx, rows: by_output, factors: &dy[..self.n_out] });
+        Arch::new().dispatch(Rows { sum: dx, weights: by_output, factors: &dy[..self.n_out] });
         Ok(())
     }
 
@@ -196,7 +196,7 @@ impl Forward<'_> {
 /// `sum += Σ factor · row`.
 struct Rows<'a> {
     sum: &'a mut [f32],
-    rows: &'a [f32],
+    weights: &'a [f32],
     factors: &'a [f32],
 }
 
@@ -205,7 +205,7 @@ impl WithSimd for Rows<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (row, &factor) in self.rows.chunks_exact(self.sum.len()).zip(self.factors) {
+        for (row, &factor) in self.weights.chunks_exact(self.sum.len()).zip(self.factors) {
             if S::IS_SCALAR {
                 add_scaled::<false>(self.sum, row, factor);
             } else {

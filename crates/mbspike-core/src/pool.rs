@@ -68,7 +68,8 @@ impl Pool {
         if self.kind == PoolKind::Max {
             check_len("Pool::backward", "x", x.len(), x_layout.len())?;
         }
-        let covered = x_layout.height % self.size == 0 && x_layout.width % self.size == 0;
+        let covered =
+            x_layout.height.is_multiple_of(self.size) && x_layout.width.is_multiple_of(self.size);
         if !covered || self.kind == PoolKind::Max {
             dx.fill(0.0);
         }
@@ -331,20 +332,21 @@ impl CustomOp1 for Pool2d {
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
         let planes = self.planes(x.dims());
-        let dx = match x.dtype() {
-            DType::F32 => {
-                let dx = read::<f32, _>(x, |x| {
-                    read::<f32, _>(&dy, |dy| Ok(self.backward(x, dy, planes)))
-                });
-                write(dx.map_err(candle_core::Error::wrap)?, x.dims())?
-            }
-            _ => {
-                let dx = read::<f64, _>(x, |x| {
-                    read::<f64, _>(&dy, |dy| Ok(self.backward(x, dy, planes)))
-                });
-                write(dx.map_err(candle_core::Error::wrap)?, x.dims())?
-            }
+        let dx = if x.dtype() == DType::F32 {
+            backward_tensor::<f32>(self, x, &dy, planes)?
+        } else {
+            backward_tensor::<f64>(self, x, &dy, planes)?
         };
         Ok(Some(dx))
     }
+}
+
+fn backward_tensor<T: Real>(
+    op: &Pool2d,
+    x: &Tensor,
+    dy: &Tensor,
+    planes: Planes,
+) -> candle_core::Result<Tensor> {
+    let dx = read::<T, _>(x, |x| read::<T, _>(dy, |dy| Ok(op.backward(x, dy, planes))));
+    write(dx.map_err(candle_core::Error::wrap)?, x.dims())
 }

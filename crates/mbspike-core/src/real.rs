@@ -14,6 +14,7 @@ pub trait Real: Float + WithDType + Send + Sync + std::iter::Sum + 'static {
     fn exp_of_negative<const FMA: bool>(x: Self) -> Self;
 
     /// `self * b + c`, fused where that is one instruction.
+    #[must_use]
     #[inline(always)]
     fn fused<const FMA: bool>(self, b: Self, c: Self) -> Self {
         if FMA { self.mul_add(b, c) } else { self * b + c }

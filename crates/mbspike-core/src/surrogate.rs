@@ -231,6 +231,12 @@ impl<T: Real> Derivative<T> for TriangleAt<T> {
     }
 }
 
+/// 0, or NaN for NaN.
+#[inline(always)]
+fn zero_or_nan<T: Real>(x: T) -> T {
+    if x.is_nan() { x } else { T::zero() }
+}
+
 #[derive(Clone, Copy)]
 pub(crate) struct StraightThroughAt<T> {
     half_width: T,
@@ -242,8 +248,8 @@ impl<T: Real> Derivative<T> for StraightThroughAt<T> {
     #[inline(always)]
     fn at<const FMA: bool>(self, h: T) -> T {
         let x = (h - self.centre).abs();
-        // `x - x` is 0, or NaN where the membrane is: NaN must not pass as a zero gradient.
-        if x <= self.half_width { self.height } else { x - x }
+        // 0, or NaN where the membrane is: NaN must not pass as a zero gradient.
+        if x <= self.half_width { self.height } else { zero_or_nan(x) }
     }
 }
 
@@ -267,12 +273,12 @@ impl<T: Real> Derivative<T> for StaircaseAt<T> {
         // The edge nearest to a membrane outside the staircase is the first or the last.
         let nearest = if nearest > self.levels { self.levels } else { nearest };
         let nearest = if nearest < T::one() { T::one() } else { nearest };
-        let mut sum = h - h; // 0, or NaN where the membrane is
+        let mut sum = zero_or_nan(h);
         for offset in -self.reach..=self.reach {
             let edge = nearest + T::of(f64::from(offset));
             let d = sigmoid_derivative_at::<T, FMA>(h - edge * self.spacing, self.alpha);
             let exists = edge >= T::one() && edge <= self.levels;
-            sum = sum + if exists { d } else { T::zero() };
+            sum += if exists { d } else { T::zero() };
         }
         sum * self.inv_levels
     }

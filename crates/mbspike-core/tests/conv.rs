@@ -1,5 +1,7 @@
 //! The convolution kernels against the plain reference.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
 use candle_core::{Device, Tensor, Var};
 use mbspike_core::conv::reference::{conv2d_backward_reference, conv2d_reference};
 use mbspike_core::conv::{Conv, ConvShape, PackedWeights, conv2d};

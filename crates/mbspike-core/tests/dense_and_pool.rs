@@ -1,5 +1,7 @@
 //! Dense layers and pooling against their plain forms.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
 use candle_core::{Device, Tensor, Var};
 use mbspike_core::conv::ImageLayout;
 use mbspike_core::dense::reference::{dense_backward_reference, dense_reference};

@@ -3,6 +3,8 @@
 //! Runs every `.safetensors` file of kind `lif` in the folder named by `MBSPIKE_GOLDEN_DIR`
 //! (default: this crate's own copies), so that anyone can add files.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
 use std::path::{Path, PathBuf};
 
 use mbspike_core::lif::reference::{lif_multi_step_backward_reference, lif_multi_step_reference};

@@ -38,7 +38,7 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The config, a TOML file; with a table [sweep] it is a sweep.
+    /// The config, a TOML file; with a table `[sweep]` it is a sweep.
     pub config: PathBuf,
     /// Set a key of the config: a dotted key and a TOML value, where a bare word is a string.
     #[arg(long = "set", value_name = "KEY=VALUE")]

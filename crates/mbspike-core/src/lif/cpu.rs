@@ -6,15 +6,14 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::params::StepConstants;
-use super::step::{self, HARD, NONE, SOFT, charge, reset, reset_gradient};
+use super::rows::{
+    BLOCK, DerivativeOfRow, step_row, step_row_back, with_derivative_of_row, with_reset,
+};
+use super::step::{HARD, NONE, SOFT};
 use super::{LifParams, Reset};
 use crate::error::check_len;
-use crate::surrogate::{Derivative, with_derivative};
 use crate::{Real, Result};
 
-/// Neurons in a block: what a step of it needs (4 KB an array) stays in the first-level cache.
-const FORWARD_BLOCK: usize = 1024;
 /// Elements of `h` that a block of the backward pass recomputes into the second-level cache.
 const BACKWARD_ELEMENTS: usize = 32 * 1024;
 /// Fewer elements than this are not worth waking other threads for.
@@ -77,120 +76,6 @@ impl<T> Columns<T> {
     }
 }
 
-/// Calls `$call` with the reset kind, and whether θ is a power of two, as constants.
-macro_rules! with_reset {
-    ($params:expr, $reset:ident, $power_of_two:ident => $call:expr) => {
-        match ($params.reset, $params.threshold_is_power_of_two()) {
-            (Reset::Soft {}, true) => with_reset!(@ SOFT, true, $reset, $power_of_two, $call),
-            (Reset::Soft {}, false) => with_reset!(@ SOFT, false, $reset, $power_of_two, $call),
-            (Reset::Hard { .. }, true) => with_reset!(@ HARD, true, $reset, $power_of_two, $call),
-            (Reset::Hard { .. }, false) => with_reset!(@ HARD, false, $reset, $power_of_two, $call),
-            (Reset::None {}, true) => with_reset!(@ NONE, true, $reset, $power_of_two, $call),
-            (Reset::None {}, false) => with_reset!(@ NONE, false, $reset, $power_of_two, $call),
-        }
-    };
-    (@ $r:expr, $p:expr, $reset:ident, $power_of_two:ident, $call:expr) => {{
-        const $reset: u8 = $r;
-        const $power_of_two: bool = $p;
-        $call
-    }};
-}
-
-/// One step of a row of neurons: charges, fires, resets; `v` is updated in place.
-#[inline(always)]
-fn step_row<T: Real, const RESET: u8, const POWER_OF_TWO: bool, const FMA: bool>(
-    h: &mut [T],
-    s: &mut [T],
-    v: &mut [T],
-    x: &[T],
-    c: &StepConstants<T>,
-) {
-    let n = x.len();
-    let (h, s, v) = (&mut h[..n], &mut s[..n], &mut v[..n]);
-    for i in 0..n {
-        h[i] = charge::<T, RESET>(x[i], v[i], c);
-        s[i] = step::fire::<T, POWER_OF_TWO, FMA>(h[i], c);
-        v[i] = reset::<T, RESET>(h[i], s[i], c);
-    }
-}
-
-/// [`step_row`] where the input is overwritten by `h`.
-#[inline(always)]
-fn step_row_in_place<T: Real, const RESET: u8, const POWER_OF_TWO: bool, const FMA: bool>(
-    x_to_h: &mut [T],
-    s: &mut [T],
-    v: &mut [T],
-    c: &StepConstants<T>,
-) {
-    let n = x_to_h.len();
-    let (s, v) = (&mut s[..n], &mut v[..n]);
-    for i in 0..n {
-        let h = charge::<T, RESET>(x_to_h[i], v[i], c);
-        x_to_h[i] = h;
-        s[i] = step::fire::<T, POWER_OF_TWO, FMA>(h, c);
-        v[i] = reset::<T, RESET>(h, s[i], c);
-    }
-}
-
-/// One step back: from the gradient of the spikes and of the membrane after reset (`grad_v`, from
-/// the step after) to that of the input, in place of `grad_s`, and of the membrane before. `ds` is
-/// the surrogate's derivative at `h`.
-#[inline(always)]
-fn step_row_back<T: Real, const RESET: u8, const DETACH: bool, const FMA: bool>(
-    grad_s_to_x: &mut [T],
-    grad_v: &mut [T],
-    h: &[T],
-    ds: &[T],
-    c: &StepConstants<T>,
-) {
-    let n = h.len();
-    let (grad, grad_v, ds) = (&mut grad_s_to_x[..n], &mut grad_v[..n], &ds[..n]);
-    for i in 0..n {
-        // Only the hard reset's gradient needs the spike; elsewhere this is dead code.
-        let s = if RESET == HARD { step::fire::<T, false, FMA>(h[i], c) } else { T::zero() };
-        let dv = reset_gradient::<T, RESET, DETACH>(h[i], s, ds[i], c);
-        let grad_h = grad_v[i] * dv + grad[i] * ds[i];
-        grad[i] = c.gain * grad_h;
-        grad_v[i] = c.beta * grad_h;
-    }
-}
-
-/// Writes the surrogate's derivative at each membrane of a row: `(ds, h)`. Chosen once a call, so
-/// that the loops around it are not compiled for every surrogate.
-type DerivativeOfRow<'a, T> = &'a (dyn Fn(&mut [T], &[T]) + Send + Sync);
-
-struct DerivativeRow<'a, T, D> {
-    ds: &'a mut [T],
-    h: &'a [T],
-    derivative: D,
-}
-
-impl<T: Real, D: Derivative<T>> WithSimd for DerivativeRow<'_, T, D> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for (ds, h) in self.ds.iter_mut().zip(self.h) {
-            *ds = if S::IS_SCALAR {
-                self.derivative.at::<false>(*h)
-            } else {
-                self.derivative.at::<true>(*h)
-            };
-        }
-    }
-}
-
-/// Calls `run` with the row function of the parameters' surrogate.
-fn with_derivative_of_row<T: Real>(params: &LifParams, run: impl FnOnce(DerivativeOfRow<'_, T>)) {
-    let arch = Arch::new();
-    with_derivative!(
-        params.surrogate, params.n_levels(), params.v_threshold, params.shift_value(), T,
-        derivative => run(&|ds: &mut [T], h: &[T]| {
-            arch.dispatch(DerivativeRow { ds, h, derivative });
-        })
-    );
-}
-
 struct ForwardBlock<'a, T> {
     s_seq: Columns<T>,
     v_seq: Option<Columns<T>>,
@@ -207,8 +92,8 @@ impl<T: Real> ForwardBlock<'_, T> {
     fn run<const RESET: u8, const POWER_OF_TWO: bool, const FMA: bool>(self) {
         let c = self.params.constants::<T>();
         let n = self.range.len();
-        let mut v_block = [T::zero(); FORWARD_BLOCK];
-        let mut h_block = [T::zero(); FORWARD_BLOCK];
+        let mut v_block = [T::zero(); BLOCK];
+        let mut h_block = [T::zero(); BLOCK];
         let v = &mut v_block[..n];
         v.copy_from_slice(&self.v_init[self.range.clone()]);
         for t in 0..self.n_steps {
@@ -270,7 +155,7 @@ pub fn lif_forward<T: Real>(
     const OP: &str = "lif_forward";
     params.validate()?;
     let n_neurons = v_init.len();
-    let n_steps = if n_neurons == 0 { 0 } else { x_seq.len() / n_neurons };
+    let n_steps = x_seq.len().checked_div(n_neurons).unwrap_or(0);
     check_len(OP, "x_seq", x_seq.len(), n_steps * n_neurons)?;
     check_len(OP, "s_seq", outputs.s_seq.len(), x_seq.len())?;
     for (name, slice) in [("v_seq", &outputs.v_seq), ("h_seq", &outputs.h_seq)] {
@@ -282,7 +167,7 @@ pub fn lif_forward<T: Real>(
     let v_seq = outputs.v_seq.map(|v| Columns::new(v, n_neurons));
     let h_seq = outputs.h_seq.map(|h| Columns::new(h, n_neurons));
     let arch = Arch::new();
-    for_each_block(n_neurons, FORWARD_BLOCK, x_seq.len(), |range| {
+    for_each_block(n_neurons, BLOCK, x_seq.len(), |range| {
         arch.dispatch(ForwardBlock { s_seq, v_seq, h_seq, x_seq, v_init, params, n_steps, range });
     });
     Ok(())
@@ -362,7 +247,7 @@ impl<T: Real> BackwardBlock<'_, T> {
             grad_x.copy_from_slice(row(self.grad_s_seq, t));
             if let Some(grad_v_seq) = self.grad_v_seq {
                 for (g, more) in grad_v.iter_mut().zip(row(grad_v_seq, t)) {
-                    *g = *g + *more;
+                    *g += *more;
                 }
             }
             let ds = &mut s;
@@ -376,7 +261,7 @@ impl<T: Real> BackwardBlock<'_, T> {
                 for i in 0..n {
                     let grad_h = grad_x[i] / c.gain;
                     let term = grad_h * ((v_before[i] - pull) - decayed * x[i]);
-                    tau_lanes[i % 16] = tau_lanes[i % 16] + term;
+                    tau_lanes[i % 16] += term;
                 }
             }
         }
@@ -429,7 +314,7 @@ pub fn lif_backward<T: Real>(
     const OP: &str = "lif_backward";
     params.validate()?;
     let n_neurons = v_init.len();
-    let n_steps = if n_neurons == 0 { 0 } else { x_seq.len() / n_neurons };
+    let n_steps = x_seq.len().checked_div(n_neurons).unwrap_or(0);
     check_len(OP, "x_seq", x_seq.len(), n_steps * n_neurons)?;
     check_len(OP, "grad_s_seq", grad_s_seq.len(), x_seq.len())?;
     check_len(OP, "grad_v_seq", grad_v_seq.map_or(x_seq.len(), <[T]>::len), x_seq.len())?;
@@ -437,7 +322,7 @@ pub fn lif_backward<T: Real>(
     check_len(OP, "grad_v_init", outputs.grad_v_init.len(), n_neurons)?;
 
     // Not a function of the number of threads: the sum over blocks must not be one either.
-    let block = (BACKWARD_ELEMENTS / n_steps.max(1)).clamp(64, FORWARD_BLOCK) / 16 * 16;
+    let block = (BACKWARD_ELEMENTS / n_steps.max(1)).clamp(64, BLOCK) / 16 * 16;
     let grad_x_seq = Columns::new(outputs.grad_x_seq, n_neurons);
     let grad_v_init = Columns::new(outputs.grad_v_init, n_neurons);
     let mut tau_of_block = vec![T::zero(); n_neurons.div_ceil(block)];
@@ -464,162 +349,5 @@ pub fn lif_backward<T: Real>(
     if let Some(grad_tau) = outputs.grad_tau {
         *grad_tau = tau_of_block.into_iter().sum();
     }
-    Ok(())
-}
-
-struct KeepH<'a, T> {
-    x_to_h: &'a mut [T],
-    s_seq: &'a mut [T],
-    v: &'a mut [T],
-    params: &'a LifParams,
-}
-
-impl<T: Real> KeepH<'_, T> {
-    #[inline(always)]
-    fn run<const RESET: u8, const POWER_OF_TWO: bool, const FMA: bool>(self) {
-        let c = self.params.constants::<T>();
-        let n = self.v.len();
-        for (h, s) in self.x_to_h.chunks_exact_mut(n).zip(self.s_seq.chunks_exact_mut(n)) {
-            step_row_in_place::<T, RESET, POWER_OF_TWO, FMA>(h, s, self.v, &c);
-        }
-    }
-}
-
-impl<T: Real> WithSimd for KeepH<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        with_reset!(self.params, RESET, POWER_OF_TWO => if S::IS_SCALAR {
-            self.run::<RESET, POWER_OF_TWO, false>();
-        } else {
-            self.run::<RESET, POWER_OF_TWO, true>();
-        });
-    }
-}
-
-/// The forward pass of one thread's share, for callers that keep `h`: `x_to_h` `[T, N]` holds the
-/// input and is overwritten by `h`, `v` `[N]` holds the membranes before and after.
-///
-/// # Errors
-/// If a slice has the wrong length. The parameters are not checked again.
-pub fn lif_forward_keep_h<T: Real>(
-    s_seq: &mut [T],
-    x_to_h: &mut [T],
-    v: &mut [T],
-    params: &LifParams,
-) -> Result<()> {
-    const OP: &str = "lif_forward_keep_h";
-    let n_steps = x_to_h.len() / v.len().max(1);
-    check_len(OP, "x_to_h", x_to_h.len(), n_steps * v.len())?;
-    check_len(OP, "s_seq", s_seq.len(), x_to_h.len())?;
-    if !v.is_empty() {
-        Arch::new().dispatch(KeepH { x_to_h, s_seq, v, params });
-    }
-    Ok(())
-}
-
-struct Fire<'a, T> {
-    s: &'a mut [T],
-    h: &'a [T],
-    params: &'a LifParams,
-}
-
-impl<T: Real> WithSimd for Fire<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let c = self.params.constants::<T>();
-        let power_of_two = self.params.threshold_is_power_of_two();
-        for (s, h) in self.s.iter_mut().zip(self.h) {
-            *s = match (power_of_two, S::IS_SCALAR) {
-                (true, true) => step::fire::<T, true, false>(*h, &c),
-                (true, false) => step::fire::<T, true, true>(*h, &c),
-                (false, true) => step::fire::<T, false, false>(*h, &c),
-                (false, false) => step::fire::<T, false, true>(*h, &c),
-            };
-        }
-    }
-}
-
-/// The spikes of membranes after charge: `s = k/L`, `k = clamp(floor(h L/θ), 0, L)`.
-///
-/// # Errors
-/// If the slices differ in length. The parameters are not checked.
-pub fn fire<T: Real>(s: &mut [T], h: &[T], params: &LifParams) -> Result<()> {
-    check_len("fire", "s", s.len(), h.len())?;
-    Arch::new().dispatch(Fire { s, h, params });
-    Ok(())
-}
-
-struct FromH<'a, T> {
-    grad_s_to_x: &'a mut [T],
-    grad_v: &'a mut [T],
-    h_seq: &'a [T],
-    derivative: DerivativeOfRow<'a, T>,
-    params: &'a LifParams,
-}
-
-impl<T: Real> FromH<'_, T> {
-    #[inline(always)]
-    fn run<const RESET: u8, const DETACH: bool, const FMA: bool>(self) {
-        let c = self.params.constants::<T>();
-        let n = self.grad_v.len();
-        let mut ds = [T::zero(); FORWARD_BLOCK];
-        let rows = self.grad_s_to_x.chunks_exact_mut(n).zip(self.h_seq.chunks_exact(n));
-        for (grad, h) in rows.rev() {
-            let blocks = grad.chunks_mut(FORWARD_BLOCK).zip(self.grad_v.chunks_mut(FORWARD_BLOCK));
-            for ((grad, grad_v), h) in blocks.zip(h.chunks(FORWARD_BLOCK)) {
-                let ds = &mut ds[..h.len()];
-                (self.derivative)(ds, h);
-                step_row_back::<T, RESET, DETACH, FMA>(grad, grad_v, h, ds, &c);
-            }
-        }
-    }
-}
-
-impl<T: Real> WithSimd for FromH<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        match (self.params.reset, self.params.detach_reset, S::IS_SCALAR) {
-            (Reset::Soft {}, false, false) => self.run::<SOFT, false, true>(),
-            (Reset::Soft {}, false, true) => self.run::<SOFT, false, false>(),
-            (Reset::Hard { .. }, false, false) => self.run::<HARD, false, true>(),
-            (Reset::Hard { .. }, false, true) => self.run::<HARD, false, false>(),
-            (Reset::Hard { .. }, true, false) => self.run::<HARD, true, true>(),
-            (Reset::Hard { .. }, true, true) => self.run::<HARD, true, false>(),
-            (Reset::Soft {}, true, false) => self.run::<SOFT, true, true>(),
-            (Reset::Soft {}, true, true) => self.run::<SOFT, true, false>(),
-            (Reset::None {}, _, false) => self.run::<NONE, false, true>(),
-            (Reset::None {}, _, true) => self.run::<NONE, false, false>(),
-        }
-    }
-}
-
-/// The backward pass of one thread's share, from kept `h`: `grad_s_to_x` `[T, N]` holds the
-/// gradient of the spikes and is overwritten by that of the input; `grad_v` `[N]` holds the
-/// gradient of the membrane after the last step and is overwritten by that of the initial one.
-///
-/// # Errors
-/// If a slice has the wrong length. The parameters are not checked again.
-pub fn lif_backward_from_h<T: Real>(
-    grad_s_to_x: &mut [T],
-    grad_v: &mut [T],
-    h_seq: &[T],
-    params: &LifParams,
-) -> Result<()> {
-    const OP: &str = "lif_backward_from_h";
-    let n_steps = h_seq.len() / grad_v.len().max(1);
-    check_len(OP, "h_seq", h_seq.len(), n_steps * grad_v.len())?;
-    check_len(OP, "grad_s_to_x", grad_s_to_x.len(), h_seq.len())?;
-    if grad_v.is_empty() {
-        return Ok(());
-    }
-    with_derivative_of_row(params, |derivative| {
-        Arch::new().dispatch(FromH { grad_s_to_x, grad_v, h_seq, derivative, params });
-    });
     Ok(())
 }

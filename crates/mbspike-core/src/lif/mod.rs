@@ -18,13 +18,14 @@
 //! with.
 
 mod cpu;
+mod kept;
 mod op;
 mod params;
 pub mod reference;
+mod rows;
 mod step;
 
-pub use cpu::{
-    LifForward, LifGrad, fire, lif_backward, lif_backward_from_h, lif_forward, lif_forward_keep_h,
-};
+pub use cpu::{LifForward, LifGrad, lif_backward, lif_forward};
+pub use kept::{fire, lif_backward_from_h, lif_forward_keep_h};
 pub use op::{lif_multi_step, lif_multi_step_learnable_tau, lif_multi_step_with_v};
 pub use params::{Decay, LifParams, MAX_BITS, Reset, Shift};

@@ -6,6 +6,7 @@
 //! share sums its own gradients, and the sums of the shares are added in order, so that results do
 //! not depend on the number of threads.
 
+mod packed;
 mod plan;
 mod sample;
 mod share;
@@ -17,7 +18,8 @@ use rayon::prelude::*;
 
 pub(crate) use plan::Plan;
 
-use self::sample::{PackedStage, Workspace};
+use self::packed::PackedStage;
+use self::sample::Workspace;
 use self::share::{Batch, Share};
 use crate::{Activity, Loss, Parameter, Prediction, Result, StepKey, StepOutput};
 

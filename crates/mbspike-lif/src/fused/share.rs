@@ -1,7 +1,8 @@
 use std::ops::Range;
 
+use super::packed::{PackedStage, StageGradient};
 use super::plan::Plan;
-use super::sample::{PackedStage, StageGradient, Workspace};
+use super::sample::Workspace;
 use crate::{Activity, Loss, StepKey};
 
 /// A batch as the shares see it.
