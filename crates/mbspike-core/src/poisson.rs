@@ -2,7 +2,7 @@
 //!
 //! At each time step element `i` of a sample fires with probability equal to its intensity:
 //! `s[t, i] = 1 if u[t, i] < p[i] else 0`, with `u` uniform in `[0, 1)` from the
-//! [`Stream`](crate::philox::Stream) of [`Domain::Encode`] at `(epoch, sample, step)`. An intensity
+//! [`Stream`] of [`Domain::Encode`] at `(epoch, sample, step)`. An intensity
 //! of 0 never fires and one of 1 always does; values outside `[0, 1]` act like the nearer end, and
 //! NaN never fires.
 #![allow(
