@@ -70,6 +70,7 @@ pub fn final_accuracy(sweep: &Sweep) -> Result<Figure> {
         categories: sweep.labels(),
         series: vec![Series { label: String::new(), cells: cells.collect() }],
         from_zero: false,
+        most: 100.0,
     }
     .draw()
 }

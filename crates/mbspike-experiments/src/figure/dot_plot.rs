@@ -45,6 +45,8 @@ pub(super) struct DotPlot {
     pub series: Vec<Series>,
     /// Whether the axis starts at 0, as it should where lengths are compared.
     pub from_zero: bool,
+    /// The largest value that the quantity can have.
+    pub most: f64,
 }
 
 impl DotPlot {
@@ -55,7 +57,6 @@ impl DotPlot {
     pub fn draw(&self) -> Result<Figure> {
         let ends = |cell: &Cell| {
             let width = cell.estimate.half_width().unwrap_or(0.0);
-            let width = width.min(2.0 * cell.estimate.sd.unwrap_or(0.0));
             let values = cell.values.iter().copied();
             let all = values.chain([cell.estimate.mean - width, cell.estimate.mean + width]);
             all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)))
@@ -68,7 +69,9 @@ impl DotPlot {
             let missing = format!("no record has the {} yet", self.title);
             return Err(Error::NoData { figure: self.name.to_owned(), missing });
         }
-        let low = if self.from_zero { 0.0 } else { low };
+        // An interval may reach beyond what the quantity can be; the axis does not.
+        let low = if self.from_zero { 0.0 } else { low.max(0.0) };
+        let high = high.min(self.most);
         let room = 0.06 * (high - low).max(1.0);
         let range = if self.from_zero { 0.0 } else { low - room }..high + room;
         let x = Axis::over(&self.x_label, range, 4);
@@ -113,6 +116,12 @@ impl DotPlot {
                     if let (Some((a, b)), false) = (cell.estimate.interval(), cell.is_open) {
                         let bar = PathElement::new([(clip(a), at), (clip(b), at)], bold);
                         chart.draw_series([bar])?;
+                        // Only an end that is inside the axis has a cap.
+                        let cap = 0.22 / n as f64;
+                        for end in [a, b].into_iter().filter(|end| clip(*end) == *end) {
+                            let cap = [(end, at - cap), (end, at + cap)];
+                            chart.draw_series([PathElement::new(cap, bold)])?;
+                        }
                     }
                     let mean = (cell.estimate.mean, at);
                     if cell.is_open {

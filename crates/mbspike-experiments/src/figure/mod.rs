@@ -82,7 +82,7 @@ const VIRIDIS: [RGBColor; 8] = [
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no run in the folder.
-    #[error("{}: no runs to draw (a run is a sub-folder with a metrics.jsonl)", .0.display())]
+    #[error("{}: no runs to draw (a run is drawn once it is over: a sub-folder with a summary.json)", .0.display())]
     NoRuns(PathBuf),
     /// The records hold nothing for this figure, for example because no epoch is finished yet.
     #[error("nothing to draw in figure `{figure}`: {missing}")]

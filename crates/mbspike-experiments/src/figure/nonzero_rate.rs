@@ -48,6 +48,7 @@ pub fn final_nonzero_rate(sweep: &Sweep) -> Result<Figure> {
         series: series.collect(),
         categories,
         from_zero: true,
+        most: 100.0,
     }
     .draw()
 }

@@ -60,6 +60,7 @@ pub fn time_to_target(sweep: &Sweep, kind: TargetKind, options: &Options) -> Res
         categories: sweep.labels(),
         series: vec![Series { label: String::new(), cells: cells.collect() }],
         from_zero: true,
+        most: f64::INFINITY,
     }
     .draw()
 }
