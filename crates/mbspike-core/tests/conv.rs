@@ -99,7 +99,7 @@ proptest! {
             x[row.clone()].copy_from_slice(&values(row.len(), seed + y as u64, zeros));
         }
         let mut nonzeros = conv.nonzeros();
-        nonzeros.fill(&x, layout);
+        nonzeros.fill(&x);
         let mut dense = vec![f32::NAN; conv.y_layout().len()];
         let mut sparse = dense.clone();
         conv.forward_dense(&mut dense, &x, &packed).unwrap();
@@ -120,4 +120,16 @@ fn nan_inputs_are_not_skipped_as_zeros() {
     let mut y = vec![0.0; conv.y_layout().len()];
     conv.forward(&mut y, &x, &packed, &mut conv.nonzeros()).unwrap();
     assert!(y.iter().any(|v| v.is_nan()));
+}
+
+#[test]
+#[should_panic(expected = "lists of another convolution")]
+fn lists_of_another_layout_are_refused() {
+    let shape =
+        ConvShape { in_channels: 4, out_channels: 8, height: 9, width: 9, kernel: 3, padding: 1 };
+    let conv = Conv::new(shape, 4).unwrap();
+    let other = Conv::new(ConvShape { height: 30, width: 30, ..shape }, 4).unwrap();
+    let mut dw = vec![0.0; conv.n_gradient()];
+    let dy = vec![0.0; conv.dy_layout().len()];
+    conv.backward_weight(&mut dw, &dy, &other.channel_lists()).unwrap();
 }

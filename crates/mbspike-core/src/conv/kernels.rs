@@ -26,6 +26,27 @@ use super::nonzeros::{ChannelLists, Entry, Nonzeros};
 const TILE_ONE: usize = 14;
 const TILE_TWO: usize = 6;
 
+/// Calls `$call` with the side of the kernel, at most [`MAX_KERNEL`](super::MAX_KERNEL), as a
+/// constant.
+macro_rules! with_kernel_side {
+    ($side:expr, $k:ident => $call:expr) => {
+        match $side {
+            1 => with_kernel_side!(@ 1, $k, $call),
+            2 => with_kernel_side!(@ 2, $k, $call),
+            3 => with_kernel_side!(@ 3, $k, $call),
+            4 => with_kernel_side!(@ 4, $k, $call),
+            5 => with_kernel_side!(@ 5, $k, $call),
+            6 => with_kernel_side!(@ 6, $k, $call),
+            7 => with_kernel_side!(@ 7, $k, $call),
+            side => unreachable!("a kernel of side {side}"),
+        }
+    };
+    (@ $side:literal, $k:ident, $call:expr) => {{
+        const $k: usize = $side;
+        $call
+    }};
+}
+
 /// Loads one vector.
 ///
 /// # Safety
@@ -228,15 +249,7 @@ impl WithSimd for Sparse<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        match self.sizes.kernel {
-            1 => self.run::<S, 1>(simd),
-            2 => self.run::<S, 2>(simd),
-            3 => self.run::<S, 3>(simd),
-            4 => self.run::<S, 4>(simd),
-            5 => self.run::<S, 5>(simd),
-            6 => self.run::<S, 6>(simd),
-            _ => self.run::<S, 7>(simd),
-        }
+        with_kernel_side!(self.sizes.kernel, K => self.run::<S, K>(simd));
     }
 }
 
@@ -249,7 +262,7 @@ impl Sparse<'_> {
         let group = K * K * s.in_stride * lanes;
         assert!(self.weights.len() >= n_vectors * group);
         assert!(self.y.len() >= (s.out_height - 1) * s.out_pitch + s.out_width * s.out_stride);
-        assert_eq!(self.nonzeros.in_stride(), s.in_stride);
+        assert_eq!(self.nonzeros.layout().stride, s.in_stride);
         let mut vector = 0;
         while vector < n_vectors {
             let two = n_vectors - vector >= 2;
@@ -344,15 +357,7 @@ impl WithSimd for WeightGradient<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        match self.sizes.kernel {
-            1 => self.run::<S, 1>(simd),
-            2 => self.run::<S, 2>(simd),
-            3 => self.run::<S, 3>(simd),
-            4 => self.run::<S, 4>(simd),
-            5 => self.run::<S, 5>(simd),
-            6 => self.run::<S, 6>(simd),
-            _ => self.run::<S, 7>(simd),
-        }
+        with_kernel_side!(self.sizes.kernel, K => self.run::<S, K>(simd));
     }
 }
 
@@ -362,9 +367,10 @@ impl WeightGradient<'_> {
         let s = self.sizes;
         let lanes = S::F32_LANES;
         let n_vectors = s.out_stride / lanes;
-        let n_channels = self.lists.n_channels();
+        let (x, dy) = self.lists.layouts();
+        let n_channels = x.channels;
         assert_eq!(self.dw.len(), K * K * n_channels * s.out_stride);
-        assert!(self.lists.reach() <= self.dy.len());
+        assert_eq!(self.dy.len(), dy.len());
         for channel in 0..n_channels {
             let list = self.lists.of_channel(channel);
             for ky in 0..K {
@@ -375,7 +381,7 @@ impl WeightGradient<'_> {
                     let dw = &mut self.dw[at..];
                     let tap_stride = n_channels * s.out_stride;
                     // SAFETY: `dw` holds every tap of the channel; offsets are at least that of
-                    // the last tap and `reach` bounds that of the first.
+                    // the last tap, and the lists were made for this layout of `dy`.
                     unsafe {
                         if two {
                             weight_row::<S, K, 2>(

@@ -15,31 +15,33 @@ pub struct Nonzeros {
     entries: Vec<Entry>,
     /// `[padded height][padded width + 1]`: where a pixel's elements start in the list.
     start: Vec<u32>,
-    row_starts: usize,
-    in_stride: usize,
+    layout: ImageLayout,
 }
 
 impl Nonzeros {
     /// Room for every element of an image of this layout, so that [`fill`](Self::fill) never
     /// allocates.
     pub fn for_layout(layout: &ImageLayout) -> Self {
-        let row_starts = layout.width + 2 * layout.padding + 1;
+        let n_rows = layout.height + 2 * layout.padding;
         Self {
             entries: vec![Entry::default(); layout.height * layout.width * layout.stride + 1],
-            start: vec![0; (layout.height + 2 * layout.padding) * row_starts],
-            row_starts,
-            in_stride: layout.stride,
+            start: vec![0; n_rows * row_starts(layout)],
+            layout: *layout,
         }
     }
 
-    /// Lists the non-zeros of `image`, which must have the layout given at construction. NaN
-    /// counts as non-zero. Returns their number.
+    /// Lists the non-zeros of `image`, which has the layout given at construction. NaN counts as
+    /// non-zero. Returns their number.
     ///
     /// Every element is written to the list and the length moves on only past a non-zero: there is
     /// no branch to predict.
-    pub fn fill(&mut self, image: &[f32], layout: &ImageLayout) -> usize {
+    ///
+    /// # Panics
+    /// If the image is shorter than its layout.
+    pub fn fill(&mut self, image: &[f32]) -> usize {
+        let layout = self.layout;
         let (mut n, p, stride) = (0, layout.padding, layout.stride);
-        for (y, start) in self.start.chunks_exact_mut(self.row_starts).enumerate() {
+        for (y, start) in self.start.chunks_exact_mut(row_starts(&layout)).enumerate() {
             start.fill(n as u32);
             if y >= p && y < p + layout.height {
                 let row = &image[layout.row(y - p)];
@@ -60,13 +62,21 @@ impl Nonzeros {
     /// The non-zeros of padded row `row` in pixels `column..column + n_pixels`.
     #[inline(always)]
     pub(super) fn of_row(&self, row: usize, column: usize, n_pixels: usize) -> &[Entry] {
-        let starts = &self.start[row * self.row_starts..][..self.row_starts];
+        let n_starts = row_starts(&self.layout);
+        let starts = &self.start[row * n_starts..][..n_starts];
         &self.entries[starts[column] as usize..starts[column + n_pixels] as usize]
     }
 
-    pub(super) fn in_stride(&self) -> usize {
-        self.in_stride
+    /// The layout of the images it lists.
+    pub(super) fn layout(&self) -> &ImageLayout {
+        &self.layout
     }
+}
+
+/// Places in a padded row where a pixel starts, and the row's end.
+#[inline(always)]
+fn row_starts(layout: &ImageLayout) -> usize {
+    layout.width + 2 * layout.padding + 1
 }
 
 /// The non-zero elements of an image, channel by channel, each with the place in the output's
@@ -77,23 +87,29 @@ pub struct ChannelLists {
     entries: Vec<Entry>,
     n: Vec<usize>,
     capacity: usize,
-    reach: usize,
+    x: ImageLayout,
+    dy: ImageLayout,
 }
 
 impl ChannelLists {
-    /// Room for every element of an image of layout `x`.
+    /// Room for every element of an image of layout `x` whose output's gradient has layout `dy`.
     pub fn for_layouts(x: &ImageLayout, dy: &ImageLayout) -> Self {
         let capacity = x.height * x.width + 1;
         Self {
             entries: vec![Entry::default(); x.channels * capacity],
             n: vec![0; x.channels],
             capacity,
-            reach: dy.len(),
+            x: *x,
+            dy: *dy,
         }
     }
 
-    /// Lists the non-zeros of `image`, of layout `x`, whose output's gradient has layout `dy`.
-    pub fn fill(&mut self, image: &[f32], x: &ImageLayout, dy: &ImageLayout) {
+    /// Lists the non-zeros of `image`, which has the layout given at construction.
+    ///
+    /// # Panics
+    /// If the image is shorter than its layout.
+    pub fn fill(&mut self, image: &[f32]) {
+        let (x, dy) = (self.x, self.dy);
         self.n.fill(0);
         for row in 0..x.height {
             let base = (row + x.padding + dy.padding) * dy.pitch();
@@ -113,12 +129,8 @@ impl ChannelLists {
         &self.entries[channel * self.capacity..][..self.n[channel]]
     }
 
-    pub(super) fn n_channels(&self) -> usize {
-        self.n.len()
-    }
-
-    /// Elements of the gradient that the offsets assume.
-    pub(super) fn reach(&self) -> usize {
-        self.reach
+    /// The layouts of the images it lists and of their outputs' gradients.
+    pub(super) fn layouts(&self) -> (&ImageLayout, &ImageLayout) {
+        (&self.x, &self.dy)
     }
 }

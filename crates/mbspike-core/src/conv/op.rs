@@ -135,7 +135,7 @@ impl Conv2d {
                 for (i, (x, dy)) in x.chunks_exact(x_len).zip(dy.chunks_exact(y_len)).enumerate() {
                     to_channels_last(&mut space.x, x, conv.x_layout());
                     to_channels_last(&mut space.dy, dy, conv.dy_layout());
-                    space.lists.fill(&space.x, conv.x_layout(), conv.dy_layout());
+                    space.lists.fill(&space.x);
                     conv.backward_weight(&mut dw, &space.dy, &space.lists)?;
                     if self.x_needs_gradient {
                         conv.backward_input(&mut space.dx, &space.dy, &packed)?;

@@ -89,7 +89,7 @@ impl ConvShape {
 
 /// How an image lies in memory: channels last, rows padded with zeros on all sides, and the
 /// channels of a pixel `stride` elements apart from the next pixel's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ImageLayout {
     /// Rows without padding.
     pub height: usize,

@@ -4,6 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::rows::{
     BLOCK, DerivativeOfRow, step_row_back, step_row_in_place, with_derivative_of_row, with_reset,
+    with_reset_gradient,
 };
 use super::step::{self, HARD, NONE, SOFT};
 use super::{LifParams, Reset};
@@ -127,18 +128,9 @@ impl<T: Real> WithSimd for FromH<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        match (self.params.reset, self.params.detach_reset, S::IS_SCALAR) {
-            (Reset::Soft {}, false, false) => self.run::<SOFT, false, true>(),
-            (Reset::Soft {}, false, true) => self.run::<SOFT, false, false>(),
-            (Reset::Hard { .. }, false, false) => self.run::<HARD, false, true>(),
-            (Reset::Hard { .. }, false, true) => self.run::<HARD, false, false>(),
-            (Reset::Hard { .. }, true, false) => self.run::<HARD, true, true>(),
-            (Reset::Hard { .. }, true, true) => self.run::<HARD, true, false>(),
-            (Reset::Soft {}, true, false) => self.run::<SOFT, true, true>(),
-            (Reset::Soft {}, true, true) => self.run::<SOFT, true, false>(),
-            (Reset::None {}, _, false) => self.run::<NONE, false, true>(),
-            (Reset::None {}, _, true) => self.run::<NONE, false, false>(),
-        }
+        with_reset_gradient!(self.params, S::IS_SCALAR, RESET, DETACH, FMA => {
+            self.run::<RESET, DETACH, FMA>();
+        });
     }
 }
 

@@ -32,6 +32,32 @@ macro_rules! with_reset {
 
 pub(super) use with_reset;
 
+/// Calls `$call` with the reset kind, whether its gradient is detached, and whether there is fused
+/// multiply-add, as constants.
+macro_rules! with_reset_gradient {
+    ($params:expr, $is_scalar:expr, $reset:ident, $detach:ident, $fma:ident => $call:expr) => {
+        match ($params.reset, $params.detach_reset, $is_scalar) {
+            (Reset::Soft {}, false, false) => with_reset_gradient!(@ SOFT, false, true, $reset, $detach, $fma, $call),
+            (Reset::Soft {}, false, true) => with_reset_gradient!(@ SOFT, false, false, $reset, $detach, $fma, $call),
+            (Reset::Soft {}, true, false) => with_reset_gradient!(@ SOFT, true, true, $reset, $detach, $fma, $call),
+            (Reset::Soft {}, true, true) => with_reset_gradient!(@ SOFT, true, false, $reset, $detach, $fma, $call),
+            (Reset::Hard { .. }, false, false) => with_reset_gradient!(@ HARD, false, true, $reset, $detach, $fma, $call),
+            (Reset::Hard { .. }, false, true) => with_reset_gradient!(@ HARD, false, false, $reset, $detach, $fma, $call),
+            (Reset::Hard { .. }, true, false) => with_reset_gradient!(@ HARD, true, true, $reset, $detach, $fma, $call),
+            (Reset::Hard { .. }, true, true) => with_reset_gradient!(@ HARD, true, false, $reset, $detach, $fma, $call),
+            (Reset::None {}, _, false) => with_reset_gradient!(@ NONE, false, true, $reset, $detach, $fma, $call),
+            (Reset::None {}, _, true) => with_reset_gradient!(@ NONE, false, false, $reset, $detach, $fma, $call),
+        }
+    };
+    (@ $r:expr, $d:expr, $f:expr, $reset:ident, $detach:ident, $fma:ident, $call:expr) => {{
+        const $reset: u8 = $r;
+        const $detach: bool = $d;
+        const $fma: bool = $f;
+        $call
+    }};
+}
+pub(super) use with_reset_gradient;
+
 /// One step of a row of neurons: charges, fires, resets; `v` is updated in place.
 #[inline(always)]
 pub(super) fn step_row<T: Real, const RESET: u8, const POWER_OF_TWO: bool, const FMA: bool>(

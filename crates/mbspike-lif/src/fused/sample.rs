@@ -458,7 +458,7 @@ impl StageSpace {
                         round_to_bf16(&mut self.step);
                     }
                     copy_rows(&mut self.padded_step, conv.dy_layout(), &self.step, neurons);
-                    self.lists.fill(x, conv.x_layout(), conv.dy_layout());
+                    self.lists.fill(x);
                     conv.backward_weight(&mut gradient.weight, &self.padded_step, &self.lists)?;
                     if wanted {
                         conv.backward_input(grad_x, &self.padded_step, &back.packed.conv)?;
