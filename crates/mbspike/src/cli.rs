@@ -131,6 +131,8 @@ pub enum DataCommand {
 pub enum BenchCommand {
     /// Time whole training steps of a config's network.
     Step(BenchStepArgs),
+    /// Time each kernel against the machine's measured memory bandwidth and multiply-add peak.
+    Kernel(BenchKernelArgs),
 }
 
 #[derive(Debug, Args)]
@@ -144,6 +146,16 @@ pub struct BenchStepArgs {
     /// Steps to time.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = positive)]
     pub steps: usize,
+    /// Print the times as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchKernelArgs {
+    /// Time only the kernels whose name contains this.
+    #[arg(default_value = "")]
+    pub filter: String,
     /// Print the times as JSON.
     #[arg(long)]
     pub json: bool,

@@ -1,14 +1,16 @@
 use std::process::ExitCode;
 
-use mbspike_experiments::bench::bench_step;
+use anyhow::bail;
+use mbspike_experiments::bench::{KernelBench, bench_step};
 use mbspike_experiments::sweep::Sweep;
 
 use super::{print_json, print_table};
-use crate::cli::{BenchCommand, BenchStepArgs};
+use crate::cli::{BenchCommand, BenchKernelArgs, BenchStepArgs};
 
 pub fn bench(command: &BenchCommand) -> anyhow::Result<ExitCode> {
     match command {
         BenchCommand::Step(args) => step(args),
+        BenchCommand::Kernel(args) => kernel(args),
     }
 }
 
@@ -28,5 +30,46 @@ fn step(args: &BenchStepArgs) -> anyhow::Result<ExitCode> {
         row("samples a second", format!("{:.0}", times.samples_per_s)),
         row("peak memory", format!("{:.0} MB", times.peak_rss_bytes as f64 / 1e6)),
     ])?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn kernel(args: &BenchKernelArgs) -> anyhow::Result<ExitCode> {
+    let bench = KernelBench::new(&args.filter)?;
+    let machine = *bench.machine();
+    let times: Vec<_> = bench.collect();
+    if times.is_empty() {
+        bail!("no kernel's name contains \"{}\"", args.filter);
+    }
+    if args.json {
+        print_json(&serde_json::json!({ "machine": machine, "kernels": times }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print_table(&[vec![format!(
+        "{} threads, vectors of {} f32: {:.0} GFLOP/s multiply-add peak, {:.1} GB/s copy in memory",
+        machine.threads,
+        machine.f32_lanes,
+        machine.peak_flops / 1e9,
+        machine.copy_bytes / 1e9
+    )]])?;
+    let titles = ["kernel", "shape", "time (µs)", "GFLOP/s", "of peak", "GB/s", "of copy"];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    for t in times {
+        let rate = |amount: f64| {
+            if amount > 0.0 { format!("{:.1}", amount / t.median_s / 1e9) } else { String::new() }
+        };
+        let share = |amount: f64, share: f64| {
+            if amount > 0.0 { format!("{:.0} %", 100.0 * share) } else { String::new() }
+        };
+        rows.push(vec![
+            t.kernel.to_owned(),
+            t.shape.clone(),
+            format!("{:.1}", 1e6 * t.median_s),
+            rate(t.flops),
+            share(t.flops, t.share_of_peak),
+            rate(t.bytes),
+            share(t.bytes, t.share_of_bandwidth),
+        ]);
+    }
+    print_table(&rows)?;
     Ok(ExitCode::SUCCESS)
 }

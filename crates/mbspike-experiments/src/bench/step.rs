@@ -1,4 +1,4 @@
-//! How fast training steps are.
+//! Whole training steps.
 
 use std::time::Instant;
 

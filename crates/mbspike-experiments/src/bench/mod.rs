@@ -1,0 +1,9 @@
+//! How fast training steps and kernels are.
+
+mod kernel;
+mod machine;
+mod step;
+
+pub use kernel::{KernelBench, KernelTimes};
+pub use machine::Machine;
+pub use step::{StepTimes, bench_step};
