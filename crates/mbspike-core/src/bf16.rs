@@ -1,16 +1,26 @@
 //! Brain floating point: f32 with 8 bits of precision.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
+
+struct Round<'a>(&'a mut [f32]);
+
+impl WithSimd for Round<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for value in self.0 {
+            let bits = value.to_bits();
+            let rounded = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) & 0xFFFF_0000;
+            // Not the NaN it was: a store of "the same or rounded" becomes a slow masked one.
+            *value = f32::from_bits(if value.is_nan() { f32::NAN.to_bits() } else { rounded });
+        }
+    }
+}
 
 /// Rounds every element to the nearest bf16 value, ties to even; NaN stays NaN.
 pub fn round_to_bf16(values: &mut [f32]) {
-    Arch::new().dispatch(|| {
-        for value in values.iter_mut() {
-            let bits = value.to_bits();
-            let rounded = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) & 0xFFFF_0000;
-            *value = if value.is_nan() { *value } else { f32::from_bits(rounded) };
-        }
-    });
+    Arch::new().dispatch(Round(values));
 }
 
 #[cfg(test)]

@@ -100,38 +100,40 @@ impl WithSimd for Forward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        match (self.pool.kind, self.y_layout.stride) {
-            (PoolKind::Average, stride) if stride % 16 == 0 => self.average::<16>(),
-            (PoolKind::Average, stride) if stride % 8 == 0 => self.average::<8>(),
-            (PoolKind::Average, _) => self.average::<1>(),
-            (PoolKind::Max, _) => self.maximum(),
+        match (self.pool.kind, self.y_layout.stride, self.pool.size) {
+            (PoolKind::Average, stride, 2) if stride % 8 == 0 => self.average::<8, 2>(),
+            (PoolKind::Average, stride, _) if stride % 8 == 0 => self.average::<8, 0>(),
+            (PoolKind::Average, ..) => self.average::<1, 0>(),
+            (PoolKind::Max, ..) => self.maximum(),
         }
     }
 }
 
 impl Forward<'_> {
-    /// Channels in runs of `RUN`, a divisor of the pixel stride.
+    /// Channels in runs of `RUN`, a divisor of the pixel stride; `SIZE` is the window's side, or
+    /// 0 where it is not known to the compiler.
     #[inline(always)]
-    fn average<const RUN: usize>(self) {
-        let size = self.pool.size;
+    fn average<const RUN: usize, const SIZE: usize>(self) {
+        let size = if SIZE == 0 { self.pool.size } else { SIZE };
         let runs = self.x_layout.stride / RUN;
+        let x_pitch = self.x_layout.pitch() / RUN;
         let scale = 1.0 / (size * size) as f32;
+        let (x, _) = self.x[self.x_layout.origin()..].as_chunks::<RUN>();
         for row in 0..self.y_layout.height {
             let (y, _) = self.y[self.y_layout.row(row)].as_chunks_mut::<RUN>();
-            y.fill([0.0; RUN]);
-            for x_row in row * size..(row + 1) * size {
-                let (x, _) = self.x[self.x_layout.row(x_row)].as_chunks::<RUN>();
-                for (y, window) in y.chunks_exact_mut(runs).zip(x.chunks_exact(size * runs)) {
-                    for pixel in window.chunks_exact(runs) {
-                        for (y, x) in y.iter_mut().zip(pixel) {
-                            for (y, x) in y.iter_mut().zip(x) {
-                                *y += x;
-                            }
+            let x = &x[row * size * x_pitch..];
+            for (column, y) in y.chunks_exact_mut(runs).enumerate() {
+                for (run, y) in y.iter_mut().enumerate() {
+                    let mut sum = [0.0; RUN];
+                    for (dy, dx) in window(size) {
+                        let x = &x[dy * x_pitch + (column * size + dx) * runs + run];
+                        for (sum, x) in sum.iter_mut().zip(x) {
+                            *sum += x;
                         }
                     }
+                    *y = sum.map(|sum| sum * scale);
                 }
             }
-            y.as_flattened_mut().iter_mut().for_each(|y| *y *= scale);
         }
     }
 
@@ -149,6 +151,12 @@ impl Forward<'_> {
             }
         }
     }
+}
+
+/// The places of a window, row by row.
+#[inline(always)]
+fn window(size: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..size).flat_map(move |y| (0..size).map(move |x| (y, x)))
 }
 
 /// Where the first largest element of a window lies, from its first; NaN counts as largest.
@@ -177,30 +185,32 @@ impl WithSimd for Backward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        match (self.pool.kind, self.dy_layout.stride) {
-            (PoolKind::Average, stride) if stride % 16 == 0 => self.average::<16>(),
-            (PoolKind::Average, stride) if stride % 8 == 0 => self.average::<8>(),
-            (PoolKind::Average, _) => self.average::<1>(),
-            (PoolKind::Max, _) => self.maximum(),
+        match (self.pool.kind, self.dy_layout.stride, self.pool.size) {
+            (PoolKind::Average, stride, 2) if stride % 8 == 0 => self.average::<8, 2>(),
+            (PoolKind::Average, stride, _) if stride % 8 == 0 => self.average::<8, 0>(),
+            (PoolKind::Average, ..) => self.average::<1, 0>(),
+            (PoolKind::Max, ..) => self.maximum(),
         }
     }
 }
 
 impl Backward<'_> {
+    /// As [`Forward::average`].
     #[inline(always)]
-    fn average<const RUN: usize>(self) {
-        let size = self.pool.size;
+    fn average<const RUN: usize, const SIZE: usize>(self) {
+        let size = if SIZE == 0 { self.pool.size } else { SIZE };
         let runs = self.x_layout.stride / RUN;
+        let x_pitch = self.x_layout.pitch() / RUN;
         let scale = 1.0 / (size * size) as f32;
+        let (dx, _) = self.dx[self.x_layout.origin()..].as_chunks_mut::<RUN>();
         for row in 0..self.dy_layout.height {
             let (dy, _) = self.dy[self.dy_layout.row(row)].as_chunks::<RUN>();
-            for x_row in row * size..(row + 1) * size {
-                let (dx, _) = self.dx[self.x_layout.row(x_row)].as_chunks_mut::<RUN>();
-                for (dy, window) in dy.chunks_exact(runs).zip(dx.chunks_exact_mut(size * runs)) {
-                    for pixel in window.chunks_exact_mut(runs) {
-                        for (dx, dy) in pixel.iter_mut().zip(dy) {
-                            *dx = dy.map(|g| g * scale);
-                        }
+            let dx = &mut dx[row * size * x_pitch..];
+            for (column, dy) in dy.chunks_exact(runs).enumerate() {
+                for (run, dy) in dy.iter().enumerate() {
+                    let share = dy.map(|g| g * scale);
+                    for (y, x) in window(size) {
+                        dx[y * x_pitch + (column * size + x) * runs + run] = share;
                     }
                 }
             }

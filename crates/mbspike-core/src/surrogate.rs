@@ -165,25 +165,32 @@ pub(crate) trait Derivative<T: Real>: Copy + Send + Sync {
     fn at<const FMA: bool>(self, h: T) -> T;
 }
 
-/// `α σ(z)(1 − σ(z))` written with one exponential of a negative number, `e = e^{−|z|}`, as
-/// `α e / (1 + e)²`: no overflow on either side.
-#[inline(always)]
-fn sigmoid_derivative_at<T: Real, const FMA: bool>(x: T, alpha: T) -> T {
-    let e = T::exp_of_negative::<FMA>(-(alpha * x).abs());
-    let one_plus_e = T::one() + e;
-    alpha * e / (one_plus_e * one_plus_e)
-}
-
+/// The sigmoid's derivative `α σ(z)(1 − σ(z))` with `z = α (h − centre)`, written with one
+/// exponential of a negative number, `e = e^{−|z|} = 2^{−|z| log2 e}`, as `α e / (1 + e)²`: no
+/// overflow on either side.
 #[derive(Clone, Copy)]
 pub(crate) struct SigmoidAt<T> {
     alpha: T,
-    centre: T,
+    /// `α log2 e`.
+    alpha_log2: T,
+    /// `−centre · α log2 e`.
+    offset: T,
+}
+
+impl<T: Real> SigmoidAt<T> {
+    /// At `y = z log2 e`.
+    #[inline(always)]
+    fn at_log2<const FMA: bool>(self, y: T) -> T {
+        let e = T::exp2_of_negative::<FMA>(-y.abs());
+        let one_plus_e = T::one() + e;
+        self.alpha * e / (one_plus_e * one_plus_e)
+    }
 }
 
 impl<T: Real> Derivative<T> for SigmoidAt<T> {
     #[inline(always)]
     fn at<const FMA: bool>(self, h: T) -> T {
-        sigmoid_derivative_at::<T, FMA>(h - self.centre, self.alpha)
+        self.at_log2::<FMA>(h.fused::<FMA>(self.alpha_log2, self.offset))
     }
 }
 
@@ -255,8 +262,8 @@ impl<T: Real> Derivative<T> for StraightThroughAt<T> {
 
 #[derive(Clone, Copy)]
 pub(crate) struct StaircaseAt<T> {
-    /// α L, the slope of one edge's sigmoid.
-    alpha: T,
+    /// The sigmoid of one edge, of slope α L, at the origin.
+    edge: SigmoidAt<T>,
     inv_levels: T,
     levels: T,
     /// θ / L, the distance between edges.
@@ -276,7 +283,7 @@ impl<T: Real> Derivative<T> for StaircaseAt<T> {
         let mut sum = zero_or_nan(h);
         for offset in -self.reach..=self.reach {
             let edge = nearest + T::of(f64::from(offset));
-            let d = sigmoid_derivative_at::<T, FMA>(h - edge * self.spacing, self.alpha);
+            let d = self.edge.at_log2::<FMA>((h - edge * self.spacing) * self.edge.alpha_log2);
             let exists = edge >= T::one() && edge <= self.levels;
             sum += if exists { d } else { T::zero() };
         }
@@ -293,7 +300,7 @@ macro_rules! with_derivative {
         let of = <$t as $crate::Real>::of;
         match $surrogate {
             $crate::Surrogate::Sigmoid { alpha } => {
-                let $derivative = sg::SigmoidAt::new(of(alpha), centre);
+                let $derivative = sg::SigmoidAt::new(alpha, v_threshold - $shift);
                 $body
             }
             $crate::Surrogate::Atan { alpha } => {
@@ -322,8 +329,13 @@ macro_rules! with_derivative {
 pub(crate) use with_derivative;
 
 impl<T: Real> SigmoidAt<T> {
-    pub(crate) fn new(alpha: T, centre: T) -> Self {
-        Self { alpha, centre }
+    pub(crate) fn new(alpha: f64, centre: f64) -> Self {
+        let alpha_log2 = alpha * std::f64::consts::LOG2_E;
+        Self {
+            alpha: T::of(alpha),
+            alpha_log2: T::of(alpha_log2),
+            offset: T::of(-centre * alpha_log2),
+        }
     }
 }
 
@@ -357,7 +369,7 @@ impl<T: Real> StaircaseAt<T> {
         // e^-z falls below 1e-9 at z = 20.8; edges are α θ apart in z.
         let reach = (20.8 / (alpha * v_threshold)).ceil().min(levels) as i32;
         Self {
-            alpha: T::of(alpha * levels),
+            edge: SigmoidAt::new(alpha * levels, 0.0),
             inv_levels: T::of(1.0 / levels),
             levels: T::of(levels),
             spacing: T::of(v_threshold / levels),
