@@ -106,6 +106,44 @@ proptest! {
         conv.forward_sparse(&mut sparse, &nonzeros, &packed).unwrap();
         assert_close("sparse", &sparse, &doubles(&dense));
     }
+
+    #[test]
+    fn binary_images_give_the_same_by_look_up(
+        (channels, kernel) in prop::sample::select(
+            vec![(1, 1), (1, 2), (1, 3), (1, 5), (1, 7), (2, 3), (2, 4), (4, 2), (8, 1), (2, 5)]
+        ),
+        (out_channels, height, width) in (1_usize..=40, 1_usize..=17, 1_usize..=31),
+        padding in 0_usize..7, zeros in 0.0..1.0_f64, seed in 1_u64..1000, with_bias: bool,
+    ) {
+        let shape = ConvShape {
+            in_channels: channels,
+            out_channels,
+            height: height.max(kernel),
+            width: width.max(kernel),
+            kernel,
+            padding: padding % kernel,
+        };
+        let conv = Conv::new(shape, channels).unwrap();
+        let mut packed = PackedWeights::default();
+        let bias = values(out_channels, seed + 3, 0.0);
+        let weight = values(shape.n_weights(), seed, 0.0);
+        conv.pack(&mut packed, &weight, with_bias.then_some(&bias[..])).unwrap();
+        let layout = conv.x_layout();
+        let mut x = vec![0.0; layout.len()];
+        for y in 0..layout.height {
+            let row = layout.row(y);
+            let ones = values(row.len(), seed + y as u64, zeros);
+            x[row].iter_mut().zip(ones).for_each(|(x, one)| *x = f32::from(one != 0.0));
+        }
+        let mut dense = vec![f32::NAN; conv.y_layout().len()];
+        let mut chosen = dense.clone();
+        conv.forward_dense(&mut dense, &x, &packed).unwrap();
+        let mut space = conv.forward_space();
+        // Once with other values in the space, which must leave nothing behind.
+        conv.forward(&mut chosen, &vec![1.0; layout.len()], &packed, &mut space).unwrap();
+        conv.forward(&mut chosen, &x, &packed, &mut space).unwrap();
+        assert_close("by look-up", &chosen, &doubles(&dense));
+    }
 }
 
 #[test]
@@ -118,7 +156,7 @@ fn nan_inputs_are_not_skipped_as_zeros() {
     let mut x = vec![0.0; conv.x_layout().len()];
     x[conv.x_layout().row(2).start] = f32::NAN;
     let mut y = vec![0.0; conv.y_layout().len()];
-    conv.forward(&mut y, &x, &packed, &mut conv.nonzeros()).unwrap();
+    conv.forward(&mut y, &x, &packed, &mut conv.forward_space()).unwrap();
     assert!(y.iter().any(|v| v.is_nan()));
 }
 

@@ -4,13 +4,17 @@
 //! `[ky][kx][ci][channel of the group]`, so that for one kernel row the pairs `(kx, ci)` are one
 //! contiguous index `i`, in the weights and in the channels-last image alike.
 //!
-//! Two ways forward:
+//! Three ways forward:
 //! * **dense**: a tile of pixels of one output row times one group in registers; each step loads
 //!   the group's weights once and multiplies them by one broadcast input a pixel. The cost is
 //!   `pixels · kernel² · C` multiply-adds, near the machine's peak.
 //! * **sparse**: down one output column with the `kernel` unfinished output pixels of a group in
 //!   registers; each non-zero input of the passing row adds to all of them at once, and zeros cost
 //!   nothing. A finished pixel is stored once. The cost is proportional to the non-zeros.
+//! * **table**: for images of zeros and ones with few channels, such as Poisson spikes. The inputs
+//!   under one kernel row are then one of few patterns, and what each contributes is found in a
+//!   table: `kernel` additions a pixel instead of `kernel² · C` multiply-adds. It goes down the
+//!   columns like the sparse pass.
 //!
 //! The gradient of the input is the dense pass over the output's gradient with flipped kernels. The
 //! gradient of the weights keeps one kernel row of one input channel in registers and runs over
@@ -20,6 +24,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::nonzeros::{ChannelLists, Entry, Nonzeros};
+use super::patterns::Patterns;
 
 /// Pixels of the widest dense tile with one vector a group, and with two: as many accumulators as
 /// 16 registers leave room for.
@@ -339,6 +344,69 @@ unsafe fn sparse_column<S: Simd, const K: usize, const N: usize>(
             acc[ky] = acc[ky - 1];
         }
         acc[0] = fresh;
+    }
+}
+
+/// `y = w * x` of a binary image, from tables.
+pub(super) struct Table<'a> {
+    pub(super) y: &'a mut [f32],
+    pub(super) patterns: &'a Patterns,
+    /// `[vector][ky][pattern][lane]`.
+    pub(super) tables: &'a [f32],
+    pub(super) n_patterns: usize,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) sizes: Sizes,
+}
+
+impl WithSimd for Table<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        with_kernel_side!(self.sizes.kernel, K => self.run::<S, K>(simd));
+    }
+}
+
+impl Table<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const K: usize>(self, simd: S) {
+        let s = self.sizes;
+        let lanes = S::F32_LANES;
+        let of_row = self.n_patterns * lanes;
+        for (vector, table) in self.tables.chunks_exact(K * of_row).enumerate() {
+            let bias = self.bias.map(|b| &b[vector * lanes..][..lanes]);
+            let fresh = match bias {
+                // SAFETY: the slice above has the length of a vector.
+                Some(bias) => unsafe { load::<S>(bias.as_ptr()) },
+                None => simd.splat_f32s(0.0),
+            };
+            for column in 0..s.out_width {
+                let y = &mut self.y[column * s.out_stride + vector * lanes..];
+                assert!(y.len() >= (s.out_height - 1) * s.out_pitch + lanes);
+                // acc[ky] as in the sparse pass.
+                let mut acc = [fresh; K];
+                for row in 0..s.out_height + K - 1 {
+                    let at = self.patterns.at(row, column) * lanes;
+                    assert!(at < of_row);
+                    for (ky, acc) in acc.iter_mut().enumerate() {
+                        // SAFETY: `at` is the start of an entry, and each kernel row has them all.
+                        let entry = unsafe { load::<S>(table.as_ptr().add(ky * of_row + at)) };
+                        *acc = simd.add_f32s(*acc, entry);
+                    }
+                    if row + 1 >= K {
+                        // SAFETY: the assertion above, for `row + 1 - K < out_height`.
+                        unsafe {
+                            let y = y.as_mut_ptr().add((row + 1 - K) * s.out_pitch);
+                            store::<S>(y, acc[K - 1]);
+                        }
+                    }
+                    for ky in (1..K).rev() {
+                        acc[ky] = acc[ky - 1];
+                    }
+                    acc[0] = fresh;
+                }
+            }
+        }
     }
 }
 

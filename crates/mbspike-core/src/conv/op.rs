@@ -41,7 +41,7 @@ struct Space {
     y: Vec<f32>,
     dy: Vec<f32>,
     dx: Vec<f32>,
-    nonzeros: super::Nonzeros,
+    forward: super::ForwardSpace,
     lists: super::ChannelLists,
 }
 
@@ -52,7 +52,7 @@ impl Space {
             y: vec![0.0; conv.y_layout().len()],
             dy: vec![0.0; conv.dy_layout().len()],
             dx: vec![0.0; conv.dx_layout().len()],
-            nonzeros: conv.nonzeros(),
+            forward: conv.forward_space(),
             lists: conv.channel_lists(),
         }
     }
@@ -103,7 +103,7 @@ impl Conv2d {
                 let mut space = Space::new(&conv);
                 for (y, x) in y.chunks_exact_mut(y_len).zip(x.chunks_exact(x_len)) {
                     to_channels_last(&mut space.x, x, conv.x_layout());
-                    conv.forward(&mut space.y, &space.x, &packed, &mut space.nonzeros)?;
+                    conv.forward(&mut space.y, &space.x, &packed, &mut space.forward)?;
                     to_channels_first(y, &space.y, conv.y_layout());
                 }
                 Ok(())

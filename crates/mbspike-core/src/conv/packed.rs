@@ -1,13 +1,17 @@
-use super::kernels::{Dense, Sizes, Sparse, WeightGradient};
+use super::kernels::{Dense, Sizes, Sparse, Table, WeightGradient};
 use super::nonzeros::{ChannelLists, Nonzeros};
+use super::patterns::{Patterns, n_patterns};
 use super::shape::{ConvShape, ImageLayout, dispatch, lanes_for, padded_channels};
 use crate::Result;
+use crate::activity::count;
 use crate::error::check_len;
 
-/// Share of non-zero inputs up to which the pass over non-zeros is chosen. By the loads of the inner
-/// loops a non-zero costs it 1.1 times what an input costs the dense pass, and each row of a column
-/// something besides; it has not been tuned by measurement.
-const SPARSE_BELOW: f64 = 0.7;
+/// Share of non-zero inputs up to which the pass over non-zeros is chosen: where the times of
+/// `mbspike bench kernel "conv forward"` at 30 % and 60 %, interpolated, meet that of the dense
+/// pass, for 8 to 64 channels on AVX2.
+const SPARSE_BELOW: f64 = 0.45;
+/// Fewest input channels for which listing the non-zeros pays.
+const SPARSE_CHANNELS: usize = 4;
 
 /// A convolution with the layouts of its images.
 #[derive(Debug, Clone)]
@@ -19,15 +23,26 @@ pub struct Conv {
     dx: ImageLayout,
     lanes: usize,
     dx_lanes: usize,
+    /// Entries of a kernel row's table, where binary images are looked up.
+    n_patterns: Option<usize>,
 }
 
-/// Weights in the order of the kernels: once for the forward pass and once, flipped, for the
-/// gradient of the input.
+/// Working space of [`Conv::forward`], made by [`Conv::forward_space`].
+#[derive(Debug, Clone, Default)]
+pub struct ForwardSpace {
+    nonzeros: Nonzeros,
+    patterns: Patterns,
+}
+
+/// Weights in the order of the kernels: once for the forward pass, once, flipped, for the gradient
+/// of the input, and where binary images are looked up the tables of their sums.
 #[derive(Debug, Clone, Default)]
 pub struct PackedWeights {
     forward: Vec<f32>,
     backward: Vec<f32>,
     bias: Vec<f32>,
+    /// `[vector][ky][pattern][lane]`.
+    tables: Vec<f32>,
 }
 
 impl Conv {
@@ -56,7 +71,8 @@ impl Conv {
         let dy = ImageLayout { padding: shape.transposed().padding, ..y };
         let dx = ImageLayout { stride: padded_channels(shape.in_channels), padding: 0, ..x };
         let (lanes, dx_lanes) = (lanes_for(shape.out_channels), lanes_for(shape.in_channels));
-        Ok(Self { shape, x, y, dy, dx, lanes, dx_lanes })
+        let n_patterns = n_patterns(&shape, &x, y.stride);
+        Ok(Self { shape, x, y, dy, dx, lanes, dx_lanes, n_patterns })
     }
 
     /// The convolution's shape.
@@ -82,6 +98,16 @@ impl Conv {
     /// Layout of the gradient of the input, without padding.
     pub fn dx_layout(&self) -> &ImageLayout {
         &self.dx
+    }
+
+    /// Working space of [`forward`](Self::forward), so that it never allocates.
+    pub fn forward_space(&self) -> ForwardSpace {
+        let ConvShape { kernel, in_channels, .. } = self.shape;
+        let patterns = match self.n_patterns {
+            Some(_) => Patterns::for_layout(&self.x, kernel * in_channels),
+            None => Patterns::default(),
+        };
+        ForwardSpace { nonzeros: self.nonzeros(), patterns }
     }
 
     /// Lists for this convolution's inputs.
@@ -136,7 +162,30 @@ impl Conv {
             packed.bias.resize(self.y.stride, 0.0);
             packed.bias[..out_channels].copy_from_slice(bias);
         }
+        if let Some(n_patterns) = self.n_patterns {
+            self.fill_tables(&mut packed.tables, weight, n_patterns);
+        }
         Ok(())
+    }
+
+    /// What each pattern under a kernel row contributes to each output channel. An entry is that of
+    /// the pattern without its lowest one, which is there already, plus that one's weight.
+    fn fill_tables(&self, tables: &mut Vec<f32>, weight: &[f32], n_patterns: usize) {
+        let ConvShape { in_channels, out_channels, kernel, .. } = self.shape;
+        tables.resize(kernel * n_patterns * self.y.stride, 0.0);
+        for co in 0..out_channels {
+            let (vector, lane) = (co / self.lanes, co % self.lanes);
+            for ky in 0..kernel {
+                let table = &mut tables[(vector * kernel + ky) * n_patterns * self.lanes..];
+                for pattern in 1..n_patterns {
+                    let bit = pattern.trailing_zeros() as usize;
+                    let (kx, ci) = (bit / in_channels, bit % in_channels);
+                    let w = weight[((co * in_channels + ci) * kernel + ky) * kernel + kx];
+                    let rest = pattern & (pattern - 1);
+                    table[pattern * self.lanes + lane] = table[rest * self.lanes + lane] + w;
+                }
+            }
+        }
     }
 
     fn sizes(&self) -> Sizes {
@@ -151,33 +200,53 @@ impl Conv {
         }
     }
 
-    /// `y = w * x (+ bias)` of one image. `nonzeros` is working space; which of the two passes
-    /// runs depends on the image alone.
+    /// `y = w * x (+ bias)` of one image, by the pass that is fastest for it; which one runs
+    /// depends on the image alone.
     ///
     /// # Errors
     /// If a slice has the wrong length.
     ///
     /// # Panics
-    /// If `nonzeros` was made for another layout.
+    /// If `space` was made by another convolution.
     pub fn forward(
         &self,
         y: &mut [f32],
         x: &[f32],
         weights: &PackedWeights,
-        nonzeros: &mut Nonzeros,
+        space: &mut ForwardSpace,
     ) -> Result<()> {
-        // Counting costs a pass over the image; with a single input channel the sparse pass has
-        // too little to do a row to be worth its list.
-        if self.shape.in_channels >= 4 {
-            check_len("Conv::forward", "x", x.len(), self.x.len())?;
-            assert_eq!(nonzeros.layout(), &self.x, "lists of another convolution");
-            let n = nonzeros.fill(x);
-            let total = self.x.height * self.x.width * self.x.channels;
-            if (n as f64) < SPARSE_BELOW * total as f64 {
-                return self.forward_sparse(y, nonzeros, weights);
+        check_len("Conv::forward", "x", x.len(), self.x.len())?;
+        assert_eq!(space.nonzeros.layout(), &self.x, "working space of another convolution");
+        if self.n_patterns.is_some() && space.patterns.fill(x) {
+            return self.forward_table(y, &space.patterns, weights);
+        }
+        if self.shape.in_channels >= SPARSE_CHANNELS {
+            let n_inputs = self.x.height * self.x.width * self.x.channels;
+            let (n_nonzero, _) = count(x);
+            if (n_nonzero as f64) < SPARSE_BELOW * n_inputs as f64 {
+                space.nonzeros.fill(x);
+                return self.forward_sparse(y, &space.nonzeros, weights);
             }
         }
         self.forward_dense(y, x, weights)
+    }
+
+    fn forward_table(
+        &self,
+        y: &mut [f32],
+        patterns: &Patterns,
+        weights: &PackedWeights,
+    ) -> Result<()> {
+        const OP: &str = "Conv::forward";
+        let n_patterns = self.n_patterns.unwrap_or(0);
+        assert_eq!(patterns.layout(), &self.x, "working space of another convolution");
+        check_len(OP, "y", y.len(), self.y.len())?;
+        let n_table = self.shape.kernel * n_patterns * self.y.stride;
+        check_len(OP, "weights", weights.tables.len(), n_table)?;
+        let bias = (!weights.bias.is_empty()).then_some(&weights.bias[..]);
+        let (tables, sizes) = (&weights.tables[..], self.sizes());
+        dispatch(self.lanes, Table { y, patterns, tables, n_patterns, bias, sizes });
+        Ok(())
     }
 
     /// [`forward`](Self::forward) by the dense pass.

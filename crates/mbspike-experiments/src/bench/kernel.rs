@@ -288,6 +288,18 @@ fn conv_cases() -> Vec<Case> {
                 Box::new(move || conv.forward_dense(&mut y, &x, &packed).expect("lengths agree"))
             }),
         );
+        case(
+            "conv forward, zeros and ones",
+            format!("{name}, 30 % non-zero"),
+            Box::new(move || {
+                let (conv, packed, mut x, _) = with(0.3);
+                x.iter_mut().for_each(|x| *x = f32::from(*x != 0.0));
+                let (mut y, mut space) = (vec![0.0; conv.y_layout().len()], conv.forward_space());
+                Box::new(move || {
+                    conv.forward(&mut y, &x, &packed, &mut space).expect("lengths agree");
+                })
+            }),
+        );
         for percent in [15_u16, 30, 60] {
             let rate = f32::from(percent) / 100.0;
             let name = format!("{name}, {percent} % non-zero");
@@ -296,9 +308,10 @@ fn conv_cases() -> Vec<Case> {
                 name.clone(),
                 Box::new(move || {
                     let (conv, packed, x, _) = with(rate);
-                    let (mut y, mut nonzeros) = (vec![0.0; conv.y_layout().len()], conv.nonzeros());
+                    let (mut y, mut space) =
+                        (vec![0.0; conv.y_layout().len()], conv.forward_space());
                     Box::new(move || {
-                        conv.forward(&mut y, &x, &packed, &mut nonzeros).expect("lengths agree");
+                        conv.forward(&mut y, &x, &packed, &mut space).expect("lengths agree");
                     })
                 }),
             );

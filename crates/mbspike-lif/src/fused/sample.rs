@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use mbspike_core::activity::count;
-use mbspike_core::conv::{ChannelLists, ImageLayout, Nonzeros};
+use mbspike_core::conv::{ChannelLists, ForwardSpace, ImageLayout};
 use mbspike_core::dense::nonzeros;
 use mbspike_core::lif::{lif_backward_from_h, lif_forward_keep_h};
 use mbspike_core::{Result, round_to_bf16};
@@ -31,7 +31,7 @@ struct StageSpace {
     step: Vec<f32>,
     /// The same in the padded layout of a convolution's backward pass.
     padded_step: Vec<f32>,
-    nonzeros: Nonzeros,
+    forward: ForwardSpace,
     lists: ChannelLists,
     index: Vec<u32>,
     value: Vec<f32>,
@@ -76,7 +76,7 @@ impl Workspace {
                 match &planned.stage {
                     Stage::Conv { conv, .. } => {
                         space.padded_step = vec![0.0; conv.dy_layout().len()];
-                        space.nonzeros = conv.nonzeros();
+                        space.forward = conv.forward_space();
                         space.lists = conv.channel_lists();
                     }
                     Stage::Dense { dense, .. } => {
@@ -369,7 +369,7 @@ impl StageSpace {
             match &planned.stage {
                 Stage::Conv { conv, lif, pool, .. } => {
                     let h = &mut self.h_seq[k * n..][..n];
-                    conv.forward(h, x, &packed.conv, &mut self.nonzeros)?;
+                    conv.forward(h, x, &packed.conv, &mut self.forward)?;
                     lif_forward_keep_h(&mut self.step, h, &mut self.v, lif)?;
                     let neurons = conv.y_layout();
                     activity.merge(&count_channels(&self.step, neurons));
