@@ -23,7 +23,7 @@ pub(super) fn n_patterns(shape: &ConvShape, x: &ImageLayout, out_stride: usize) 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Patterns {
     /// One for each element of the padded image; the last few of a row mean nothing.
-    patterns: Vec<u8>,
+    of_element: Vec<u8>,
     bits: Vec<u8>,
     n_bits: usize,
     layout: ImageLayout,
@@ -39,7 +39,7 @@ impl WithSimd for Fill<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> bool {
-        let Patterns { patterns, bits, n_bits, layout } = self.patterns;
+        let Patterns { of_element: patterns, bits, n_bits, layout } = self.patterns;
         // `bits` ends in zeros that stand for what lies beyond the image.
         let rows = bits.chunks_exact_mut(layout.pitch());
         for (bit_row, row) in rows.zip(self.image.chunks_exact(layout.pitch())) {
@@ -67,7 +67,7 @@ impl Patterns {
     /// Room for the patterns of an image of this layout under kernel rows of `n_bits` elements.
     pub(super) fn for_layout(layout: &ImageLayout, n_bits: usize) -> Self {
         let n = layout.len();
-        Self { patterns: vec![0; n], bits: vec![0; n + n_bits], n_bits, layout: *layout }
+        Self { of_element: vec![0; n], bits: vec![0; n + n_bits], n_bits, layout: *layout }
     }
 
     /// Finds the patterns of `image`, or returns false where an element is neither 0 nor 1.
@@ -78,7 +78,7 @@ impl Patterns {
     /// The pattern of padded row `row` with the kernel's first pixel at `column`.
     #[inline(always)]
     pub(super) fn at(&self, row: usize, column: usize) -> usize {
-        usize::from(self.patterns[row * self.layout.pitch() + column * self.layout.stride])
+        usize::from(self.of_element[row * self.layout.pitch() + column * self.layout.stride])
     }
 
     /// The layout of the images.

@@ -168,25 +168,28 @@ pub fn lif_forward<T: Real>(
     let v_seq = outputs.v_seq.map(|v| Columns::new(v, n_neurons));
     let h_seq = outputs.h_seq.map(|h| Columns::new(h, n_neurons));
     let arch = Arch::new();
-    for_each_block(n_neurons, BLOCK, x_seq.len(), |range| {
+    for_each_block(n_neurons, BLOCK, x_seq.len(), |(): &mut (), range| {
         arch.dispatch(ForwardBlock { s_seq, v_seq, h_seq, x_seq, v_init, params, n_steps, range });
     });
     Ok(())
 }
 
-/// Calls `run` with each block of `0..n_neurons`, in parallel where there is enough to do.
-fn for_each_block(
+/// Calls `run` with each block of `0..n_neurons`, in parallel where there is enough to do, and with
+/// scratch that goes from block to block.
+fn for_each_block<S: Default>(
     n_neurons: usize,
     block: usize,
     n_elements: usize,
-    run: impl Fn(Range<usize>) + Send + Sync,
+    run: impl Fn(&mut S, Range<usize>) + Send + Sync,
 ) {
     let range = |b: usize| b * block..n_neurons.min((b + 1) * block);
     let n_blocks = n_neurons.div_ceil(block);
     if n_elements < PARALLEL_ELEMENTS {
-        (0..n_blocks).for_each(|b| run(range(b)));
+        let mut scratch = S::default();
+        (0..n_blocks).for_each(|b| run(&mut scratch, range(b)));
     } else {
-        (0..n_blocks).into_par_iter().for_each(|b| run(range(b)));
+        let blocks = (0..n_blocks).into_par_iter();
+        blocks.for_each_init(S::default, |scratch, b| run(scratch, range(b)));
     }
 }
 
@@ -204,6 +207,23 @@ struct BackwardBlock<'a, T> {
     n_steps: usize,
     block: usize,
     range: Range<usize>,
+    scratch: &'a mut Scratch<T>,
+}
+
+/// What a block of the backward pass computes for itself, kept from block to block.
+struct Scratch<T> {
+    /// `[T, n]`.
+    h_seq: Vec<T>,
+    /// `[T, n]`, empty where τ is not learnable.
+    v_seq: Vec<T>,
+    v: Vec<T>,
+    s: Vec<T>,
+}
+
+impl<T> Default for Scratch<T> {
+    fn default() -> Self {
+        Self { h_seq: vec![], v_seq: vec![], v: vec![], s: vec![] }
+    }
 }
 
 impl<T: Real> BackwardBlock<'_, T> {
@@ -219,20 +239,22 @@ impl<T: Real> BackwardBlock<'_, T> {
 
         // Forward once more, keeping h (and v where τ is learnable) of this block.
         let keep_v = self.grad_tau.is_some();
-        let mut h_seq = vec![T::zero(); self.n_steps * n];
-        let mut v_seq = vec![T::zero(); if keep_v { self.n_steps * n } else { 0 }];
-        let mut v = row(self.v_init, 0).to_vec();
-        let mut s = vec![T::zero(); n];
+        let Scratch { h_seq, v_seq, v, s } = self.scratch;
+        h_seq.resize(self.n_steps * n, T::zero());
+        v_seq.resize(if keep_v { self.n_steps * n } else { 0 }, T::zero());
+        v.clear();
+        v.extend_from_slice(row(self.v_init, 0));
+        s.resize(n.max(s.len()), T::zero());
         let power_of_two = self.params.threshold_is_power_of_two();
         for (t, h) in h_seq.chunks_exact_mut(n).enumerate() {
             if keep_v {
-                v_seq[t * n..][..n].copy_from_slice(&v); // the membrane before step t
+                v_seq[t * n..][..n].copy_from_slice(v); // the membrane before step t
             }
             let x = row(self.x_seq, t);
             if power_of_two {
-                step_row::<T, RESET, true, FMA>(h, &mut s, &mut v, x, &c);
+                step_row::<T, RESET, true, FMA>(h, s, v, x, &c);
             } else {
-                step_row::<T, RESET, false, FMA>(h, &mut s, &mut v, x, &c);
+                step_row::<T, RESET, false, FMA>(h, s, v, x, &c);
             }
         }
 
@@ -245,15 +267,15 @@ impl<T: Real> BackwardBlock<'_, T> {
             let h = &h_seq[t * n..][..n];
             // SAFETY: as above.
             let grad_x = unsafe { self.grad_x_seq.row(t, &self.range) };
-            grad_x.copy_from_slice(row(self.grad_s_seq, t));
             if let Some(grad_v_seq) = self.grad_v_seq {
                 for (g, more) in grad_v.iter_mut().zip(row(grad_v_seq, t)) {
                     *g += *more;
                 }
             }
-            let ds = &mut s;
+            let ds = &mut s[..n];
             (self.derivative)(ds, h);
-            step_row_back::<T, RESET, DETACH, FMA>(grad_x, grad_v, h, ds, &c);
+            let grad_s = row(self.grad_s_seq, t);
+            step_row_back::<T, RESET, DETACH, FMA>(grad_x, grad_s, grad_v, h, ds, &c);
             if keep_v {
                 // grad_v is now β ∂L/∂h and grad_x is g ∂L/∂h.
                 let decayed = if self.params.decay_input { T::one() } else { T::zero() };
@@ -321,7 +343,7 @@ pub fn lif_backward<T: Real>(
     let grad_tau = outputs.grad_tau.is_some().then(|| Columns::new(&mut tau_of_block, n_neurons));
     let arch = Arch::new();
     with_derivative_of_row(params, |derivative| {
-        for_each_block(n_neurons, block, x_seq.len(), |range| {
+        for_each_block(n_neurons, block, x_seq.len(), |scratch, range| {
             arch.dispatch(BackwardBlock {
                 grad_x_seq,
                 grad_v_init,
@@ -335,6 +357,7 @@ pub fn lif_backward<T: Real>(
                 n_steps,
                 block,
                 range,
+                scratch,
             });
         });
     });

@@ -3,8 +3,8 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::rows::{
-    BLOCK, DerivativeOfRow, step_row_back, step_row_in_place, with_derivative_of_row, with_reset,
-    with_reset_gradient,
+    BLOCK, DerivativeOfRow, step_row_back_in_place, step_row_in_place, with_derivative_of_row,
+    with_reset, with_reset_gradient,
 };
 use super::step::{self, HARD, NONE, SOFT};
 use super::{LifParams, Reset};
@@ -117,7 +117,7 @@ impl<T: Real> FromH<'_, T> {
             for ((grad, grad_v), h) in blocks.zip(h.chunks(BLOCK)) {
                 let ds = &mut ds[..h.len()];
                 (self.derivative)(ds, h);
-                step_row_back::<T, RESET, DETACH, FMA>(grad, grad_v, h, ds, &c);
+                step_row_back_in_place::<T, RESET, DETACH, FMA>(grad, grad_v, h, ds, &c);
             }
         }
     }

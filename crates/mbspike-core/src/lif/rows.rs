@@ -99,11 +99,49 @@ pub(super) fn step_row_in_place<
     }
 }
 
-/// One step back: from the gradient of the spikes and of the membrane after reset (`grad_v`, from
-/// the step after) to that of the input, in place of `grad_s`, and of the membrane before. `ds` is
-/// the surrogate's derivative at `h`.
+/// One step back of one neuron: from the gradient of its spike and of its membrane after reset to
+/// those of its input and of its membrane before. `ds` is the surrogate's derivative at `h`.
+#[inline(always)]
+fn step_back<T: Real, const RESET: u8, const DETACH: bool, const FMA: bool>(
+    grad_s: T,
+    grad_v: T,
+    h: T,
+    ds: T,
+    c: &StepConstants<T>,
+) -> (T, T) {
+    // Only the hard reset's gradient needs the spike; elsewhere this is dead code.
+    let s = if RESET == HARD { step::fire::<T, false, FMA>(h, c) } else { T::zero() };
+    let dv = reset_gradient::<T, RESET, DETACH>(h, s, ds, c);
+    let grad_h = grad_v * dv + grad_s * ds;
+    (c.gain * grad_h, c.beta * grad_h)
+}
+
+/// [`step_back`] of a row; `grad_v` is updated in place.
 #[inline(always)]
 pub(super) fn step_row_back<T: Real, const RESET: u8, const DETACH: bool, const FMA: bool>(
+    grad_x: &mut [T],
+    grad_s: &[T],
+    grad_v: &mut [T],
+    h: &[T],
+    ds: &[T],
+    c: &StepConstants<T>,
+) {
+    let n = h.len();
+    let (grad_x, grad_s, grad_v, ds) = (&mut grad_x[..n], &grad_s[..n], &mut grad_v[..n], &ds[..n]);
+    for i in 0..n {
+        (grad_x[i], grad_v[i]) =
+            step_back::<T, RESET, DETACH, FMA>(grad_s[i], grad_v[i], h[i], ds[i], c);
+    }
+}
+
+/// [`step_row_back`] where the gradient of the spikes is overwritten by that of the input.
+#[inline(always)]
+pub(super) fn step_row_back_in_place<
+    T: Real,
+    const RESET: u8,
+    const DETACH: bool,
+    const FMA: bool,
+>(
     grad_s_to_x: &mut [T],
     grad_v: &mut [T],
     h: &[T],
@@ -113,12 +151,8 @@ pub(super) fn step_row_back<T: Real, const RESET: u8, const DETACH: bool, const 
     let n = h.len();
     let (grad, grad_v, ds) = (&mut grad_s_to_x[..n], &mut grad_v[..n], &ds[..n]);
     for i in 0..n {
-        // Only the hard reset's gradient needs the spike; elsewhere this is dead code.
-        let s = if RESET == HARD { step::fire::<T, false, FMA>(h[i], c) } else { T::zero() };
-        let dv = reset_gradient::<T, RESET, DETACH>(h[i], s, ds[i], c);
-        let grad_h = grad_v[i] * dv + grad[i] * ds[i];
-        grad[i] = c.gain * grad_h;
-        grad_v[i] = c.beta * grad_h;
+        (grad[i], grad_v[i]) =
+            step_back::<T, RESET, DETACH, FMA>(grad[i], grad_v[i], h[i], ds[i], c);
     }
 }
 
