@@ -54,6 +54,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A layer's numbers do not fit the whole numbers it would be computed in.
+    #[error("`{layer}` cannot be computed in integers: {reason}")]
+    NotInteger {
+        /// The layer's name, `conv1`, `fc1`, …
+        layer: String,
+        /// What does not fit.
+        reason: String,
+    },
     /// The backward pass did not reach a parameter.
     #[error("`{name}` has no gradient")]
     NoGradient {

@@ -10,10 +10,14 @@ use mbspike_core::pool::pool2d;
 use crate::dropout;
 use crate::monitor::PositionActivity;
 use crate::network::{Built, BuiltLif, Norm};
-use crate::{Activity, Error, Loss, Network, Precision, Prediction, Result, StepKey, StepOutput};
+use crate::quantization::fake_quantized;
+use crate::{
+    Activity, Error, Loss, Network, Precision, Prediction, Quantization, Result, StepKey,
+    StepOutput,
+};
 
 /// PyTorch's defaults of batch normalization.
-const NORM_EPSILON: f64 = 1e-5;
+pub(crate) const NORM_EPSILON: f64 = 1e-5;
 const NORM_MOMENTUM: f64 = 0.1;
 
 pub(crate) fn train_step(
@@ -56,7 +60,7 @@ fn forward(
             Built::Conv { weight, bias, padding, norm, lif } => {
                 let (n_steps, batch_size) = (seq.dim(0)?, seq.dim(1)?);
                 let x = operand(config.precision, &seq.flatten(0, 1)?)?;
-                let weight = operand(config.precision, &network.parameters[*weight].var)?;
+                let weight = weight_operand(network, *weight)?;
                 let x = if weight.dim(2)? <= MAX_KERNEL {
                     conv2d(&x, &weight, *padding)?
                 } else {
@@ -78,7 +82,7 @@ fn forward(
             Built::Dense { weight, bias, lif } => {
                 let (n_steps, batch_size) = (seq.dim(0)?, seq.dim(1)?);
                 let x = operand(config.precision, &seq.flatten(0, 1)?.flatten_from(1)?)?;
-                let weight = operand(config.precision, &network.parameters[*weight].var)?;
+                let weight = weight_operand(network, *weight)?;
                 let mut x = rounded_gradient(config.precision, &x.matmul(&weight.t()?)?)?;
                 if let Some(bias) = bias {
                     x = x.broadcast_add(&network.parameters[*bias].var)?;
@@ -155,6 +159,15 @@ fn drop(seq: &Tensor, p: f64, index: usize, key: StepKey) -> Result<Tensor> {
     dims[0] = 1;
     let mask = Tensor::from_vec(mask, dims, seq.device())?.to_dtype(seq.dtype())?;
     Ok(seq.broadcast_mul(&mask)?)
+}
+
+/// A weight as an operand: quantized where the network is.
+fn weight_operand(network: &Network, weight: usize) -> Result<Tensor> {
+    let weight = network.parameters[weight].var.as_tensor();
+    match network.config.quantization {
+        Quantization::None => operand(network.config.precision, weight),
+        Quantization::Int8 => operand(network.config.precision, &fake_quantized(weight)?),
+    }
 }
 
 /// An operand of a product: rounded to bf16 in that precision, with the gradient passing

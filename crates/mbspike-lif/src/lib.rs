@@ -4,7 +4,8 @@
 //! A network is written in the field's notation, `28x28-8c5-2a-16c5-2a-10o`, read by [`Arch`], and
 //! built by [`Network::new`]; every weight layer is followed by multi-bit LIF neurons
 //! ([`NeuronConfig`]). [`Network::train_step`] gives the loss, the gradients and the
-//! [`Activity`] of a batch, [`optim`] turns gradients into steps.
+//! [`Activity`] of a batch, [`optim`] turns gradients into steps. A trained network becomes one of
+//! whole numbers in [`integer`].
 #![warn(missing_docs)]
 
 pub mod arch;
@@ -12,6 +13,7 @@ mod dropout;
 mod error;
 mod fused;
 mod init;
+pub mod integer;
 mod layered;
 pub mod loss;
 mod monitor;
@@ -19,6 +21,7 @@ mod network;
 mod neuron;
 pub mod optim;
 mod parameter;
+mod quantization;
 pub mod schedule;
 
 pub use arch::{Arch, ArchError, Layer, PoolKind, Shape};
@@ -28,3 +31,4 @@ pub use monitor::{Activity, PositionActivity};
 pub use network::{Execution, Network, NetworkConfig, Precision, Prediction, StepKey, StepOutput};
 pub use neuron::NeuronConfig;
 pub use parameter::Parameter;
+pub use quantization::{InputRange, MAX_CODE, Quantization};

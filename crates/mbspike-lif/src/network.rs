@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::fused::{Fused, Plan};
 use crate::init::Initializer;
 use crate::layered;
+use crate::quantization;
 use crate::{
-    Activity, Arch, Error, Layer, Loss, NeuronConfig, Parameter, PoolKind, Readout, Result,
+    Activity, Arch, Error, InputRange, Layer, Loss, NeuronConfig, Parameter, PoolKind,
+    Quantization, Readout, Result,
 };
 
 /// Which code computes the network.
@@ -56,6 +58,8 @@ pub struct NetworkConfig {
     /// recomputed in segments of this length (gradient checkpointing over time, fused execution
     /// only). `None` keeps all.
     pub checkpoint_steps: Option<usize>,
+    /// What weights and inputs are rounded to in the forward pass.
+    pub quantization: Quantization,
 }
 
 impl NetworkConfig {
@@ -69,6 +73,7 @@ impl NetworkConfig {
             execution: Execution::default(),
             precision: Precision::default(),
             checkpoint_steps: None,
+            quantization: Quantization::default(),
         }
     }
 }
@@ -159,6 +164,8 @@ pub struct Network {
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) buffers: Vec<Parameter>,
     positions: Vec<String>,
+    /// The observed [`InputRange`] among the buffers, where inputs are quantized.
+    input_range: Option<usize>,
     fused: Option<Fused>,
 }
 
@@ -178,9 +185,20 @@ impl Network {
                 got: format!("{:?}", config.readout),
             });
         }
+        if !config.quantization.is_none() && config.precision == Precision::F64 {
+            return Err(Error::InvalidParameter {
+                name: "quantization",
+                expected: "none where the precision is f64",
+                got: "int8".into(),
+            });
+        }
         let dtype = if config.precision == Precision::F64 { DType::F64 } else { DType::F32 };
         let empty = || Initializer { seed, dtype, device, parameters: vec![] };
         let (mut init, mut buffers) = (empty(), empty());
+        let input_range = match config.quantization {
+            Quantization::None => None,
+            Quantization::Int8 => Some(buffers.constant("input.range".into(), 2, 0.0)?),
+        };
         let mut layers: Vec<Built> = vec![];
         let mut positions = vec!["input".to_owned()];
         let (mut n_conv, mut n_dense, mut n_norm, mut n_dropout) = (0, 0, 0, 0);
@@ -285,7 +303,8 @@ impl Network {
         }
         let config = config.clone();
         let buffers = buffers.parameters;
-        Ok(Self { config, device: device.clone(), layers, parameters, buffers, positions, fused })
+        let device = device.clone();
+        Ok(Self { config, device, layers, parameters, buffers, positions, input_range, fused })
     }
 
     /// What it was built from.
@@ -299,7 +318,8 @@ impl Network {
         &self.parameters
     }
 
-    /// Running statistics of batch normalization: saved with the weights, not trained.
+    /// Running statistics of batch normalization, and the observed range of inputs that are
+    /// quantized: saved with the weights, not trained.
     pub fn buffers(&self) -> &[Parameter] {
         &self.buffers
     }
@@ -337,6 +357,8 @@ impl Network {
             });
         }
         loss.validate()?;
+        self.observe_input(x_seq)?;
+        let x_seq = &self.quantized_input(x_seq)?;
         match &mut self.fused {
             Some(fused) => fused.train_step(&self.parameters, x_seq, targets, loss, key),
             None => layered::train_step(self, x_seq, targets, loss, key),
@@ -350,10 +372,63 @@ impl Network {
     /// If the shape of `x_seq` `[T, B, C, H, W]` does not fit the network.
     pub fn predict(&mut self, x_seq: &Tensor) -> Result<Prediction> {
         self.check_input(x_seq)?;
+        let x_seq = &self.quantized_input(x_seq)?;
         match &mut self.fused {
             Some(fused) => fused.predict(&self.parameters, x_seq),
             None => layered::predict(self, x_seq),
         }
+    }
+
+    /// What was seen of the input in training, where it is quantized.
+    pub fn input_range(&self) -> Result<Option<InputRange>> {
+        let Some(buffer) = self.input_range else { return Ok(None) };
+        let values = self.buffers[buffer].var.to_vec1::<f32>()?;
+        Ok(Some(InputRange { largest: values[0], is_whole: values[1] == 0.0 }))
+    }
+
+    /// Rounds the weights of convolutions and dense layers, in place, to what int8 can say.
+    ///
+    /// # Errors
+    /// If the weights are not f32 on the CPU.
+    pub fn quantize_weights(&self) -> Result<()> {
+        for layer in &self.layers {
+            if let Built::Conv { weight, .. } | Built::Dense { weight, .. } = layer {
+                let var = &self.parameters[*weight].var;
+                var.set(&quantization::fake_quantized(&var.as_detached_tensor())?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Widens the range of quantized inputs to that of a training batch.
+    fn observe_input(&self, x_seq: &Tensor) -> Result<()> {
+        let (Some(buffer), Some(mut range)) = (self.input_range, self.input_range()?) else {
+            return Ok(());
+        };
+        let before = range;
+        let x_seq = x_seq.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?;
+        mbspike_core::read::<f32, _>(&x_seq, |values| {
+            range.observe(values);
+            Ok(())
+        })?;
+        if range != before {
+            let has_fractions = if range.is_whole { 0.0 } else { 1.0 };
+            let values = Tensor::new(&[range.largest, has_fractions], &self.device)?;
+            self.buffers[buffer].var.set(&values)?;
+        }
+        Ok(())
+    }
+
+    /// The input as its codes say it. Before anything was observed it is left as it is.
+    fn quantized_input(&self, x_seq: &Tensor) -> Result<Tensor> {
+        let Some(step) = self.input_range()?.and_then(|range| range.step()) else {
+            return Ok(x_seq.clone());
+        };
+        let cpu = x_seq.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?;
+        let values = mbspike_core::read::<f32, _>(&cpu, |values| {
+            Ok(values.iter().map(|x| quantization::code_of(*x, step) * step).collect::<Vec<_>>())
+        })?;
+        Ok(Tensor::from_vec(values, x_seq.dims(), &Device::Cpu)?.to_device(x_seq.device())?)
     }
 
     /// Steps and batch size.

@@ -5,8 +5,8 @@
 use candle_core::{DType, Device, Tensor};
 use mbspike_core::{Reset, Shift, Surrogate};
 use mbspike_lif::{
-    Execution, Loss, LossKind, Network, NetworkConfig, Precision, Readout, StepKey, StepOutput,
-    one_hot,
+    Execution, Loss, LossKind, Network, NetworkConfig, Precision, Quantization, Readout, StepKey,
+    StepOutput, one_hot,
 };
 
 /// Every sequence of layers that the fused execution supports, in small.
@@ -133,6 +133,82 @@ fn fused_and_layered_agree_for_every_readout_loss_and_precision() {
             }
         }
     }
+}
+
+#[test]
+fn fused_and_layered_agree_on_quantized_networks() {
+    for arch in ARCHS {
+        // Sums in another order make some gradients round to the next bf16, quantized or not.
+        for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 2e-3)] {
+            let config = NetworkConfig {
+                quantization: Quantization::Int8,
+                precision,
+                bias: true,
+                ..NetworkConfig::new(arch.parse().unwrap(), 2)
+            };
+            let fused = NetworkConfig { execution: Execution::Fused, ..config.clone() };
+            let layered = NetworkConfig { execution: Execution::Layered, ..config };
+            let (fused, layered) =
+                (step(&fused, Loss::default(), 4, 5), step(&layered, Loss::default(), 4, 5));
+            assert_agree(&format!("{arch} {precision:?}"), &fused, &layered, tolerance);
+        }
+    }
+}
+
+#[test]
+fn a_quantized_step_is_a_step_of_the_rounded_network_whose_gradient_passes_straight_through() {
+    for execution in [Execution::Fused, Execution::Layered] {
+        let config =
+            NetworkConfig { execution, ..NetworkConfig::new(ARCHS[0].parse().unwrap(), 2) };
+        let quantized = NetworkConfig { quantization: Quantization::Int8, ..config.clone() };
+        let (x_seq, targets) = input(ARCHS[0], 4, 5);
+        // On whole inputs nothing but the weights is rounded.
+        let x_seq = x_seq.ceil().unwrap();
+        let key = StepKey { seed: 3, iteration: 11 };
+        let step = |network: &mut Network| {
+            network.train_step(&x_seq, &targets, Loss::default(), key).unwrap()
+        };
+        let mut trained = Network::new(&quantized, 7, &Device::Cpu).unwrap();
+        let mut rounded = Network::new(&config, 7, &Device::Cpu).unwrap();
+        let plain = step(&mut rounded);
+        rounded.quantize_weights().unwrap();
+        let (got, want) = (step(&mut trained), step(&mut rounded));
+        assert_eq!(flat(&got.logits), flat(&want.logits));
+        for (got, want) in got.gradients.iter().zip(&want.gradients) {
+            assert_eq!(flat(got), flat(want));
+        }
+        assert_ne!(flat(&got.gradients[0]), flat(&plain.gradients[0]));
+        // The trained weights are still those that were there before.
+        let before = Network::new(&config, 7, &Device::Cpu).unwrap();
+        for (now, then) in trained.parameters().iter().zip(before.parameters()) {
+            assert_eq!(flat(&now.var), flat(&then.var));
+        }
+    }
+}
+
+#[test]
+fn the_range_of_quantized_inputs_is_that_of_all_training_batches() {
+    let config = NetworkConfig {
+        quantization: Quantization::Int8,
+        ..NetworkConfig::new("12x12-8c5-2a-10o".parse().unwrap(), 2)
+    };
+    let mut network = Network::new(&config, 7, &Device::Cpu).unwrap();
+    let (x_seq, targets) = input("12x12-8c5-2a-10o", 2, 3);
+    let largest = flat(&x_seq).into_iter().fold(0.0, f32::max);
+    for factor in [1.0, -2.0, 0.5] {
+        let x_seq = (&x_seq * factor).unwrap();
+        let key = StepKey { seed: 0, iteration: 0 };
+        network.train_step(&x_seq, &targets, Loss::default(), key).unwrap();
+    }
+    let range = network.input_range().unwrap().unwrap();
+    assert_eq!((range.largest, range.is_whole), (2.0 * largest, false));
+    // Inputs closer than half a step are one and the same.
+    let step = range.step().unwrap();
+    let (codes, below) = ((&x_seq / f64::from(step)).unwrap().round().unwrap(), 0.3 * step);
+    let exact = (&codes * f64::from(step)).unwrap();
+    let off = (&exact - f64::from(below)).unwrap();
+    let logits = |x: &Tensor, n: &mut Network| flat(&n.predict(x).unwrap().logits);
+    assert_eq!(logits(&exact, &mut network), logits(&off, &mut network));
 }
 
 #[test]

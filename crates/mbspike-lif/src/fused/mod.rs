@@ -87,7 +87,7 @@ impl Fused {
     /// Runs every share of the batch.
     fn run(&mut self, parameters: &[Parameter], batch: &Batch<'_>) -> mbspike_core::Result<()> {
         for (packed, planned) in self.packed.iter_mut().zip(&self.plan.stages) {
-            packed.pack(planned, parameters, self.plan.bf16)?;
+            packed.pack(planned, parameters, self.plan.bf16, self.plan.int8)?;
         }
         let n_gradients: usize = self.packed.iter().map(PackedStage::n_gradients).sum();
         let n_shares =

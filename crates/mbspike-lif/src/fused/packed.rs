@@ -5,6 +5,7 @@ use mbspike_core::{Result, round_to_bf16};
 
 use super::plan::{PlannedStage, Stage};
 use crate::Parameter;
+use crate::quantization::fake_quantize;
 
 /// A stage's weights in the order of its kernels.
 #[derive(Debug, Default)]
@@ -43,12 +44,14 @@ impl PackedStage {
         self.n_weight_gradient + self.n_bias_gradient
     }
 
-    /// Reads the parameters' values; operands are rounded where `bf16`.
+    /// Reads the parameters' values; operands are rounded to bf16, weights to int8, where wanted.
+    /// Gradients are those of the rounded values, and go to the parameters as they are.
     pub(super) fn pack(
         &mut self,
         planned: &PlannedStage,
         parameters: &[Parameter],
         bf16: bool,
+        int8: bool,
     ) -> Result<()> {
         let (weight, bias) = match &planned.stage {
             Stage::Conv { weight, bias, .. } | Stage::Dense { weight, bias, .. } => {
@@ -58,10 +61,15 @@ impl PackedStage {
         };
         mbspike_core::read::<f32, _>(&parameters[weight].var, |values| {
             let mut rounded = std::mem::take(&mut self.rounded);
-            let values = if bf16 {
+            let values = if bf16 || int8 {
                 rounded.clear();
                 rounded.extend_from_slice(values);
-                round_to_bf16(&mut rounded);
+                if int8 {
+                    fake_quantize(&mut rounded, planned.n_out());
+                }
+                if bf16 {
+                    round_to_bf16(&mut rounded);
+                }
                 &rounded
             } else {
                 values

@@ -5,7 +5,7 @@ use mbspike_core::dense::Dense;
 use mbspike_core::pool::Pool;
 
 use crate::network::Built;
-use crate::{Layer, NetworkConfig, Precision, Readout, Shape};
+use crate::{Layer, NetworkConfig, Precision, Quantization, Readout, Shape};
 
 /// What a sample goes through, in order.
 #[derive(Debug)]
@@ -42,6 +42,15 @@ pub(super) struct PlannedStage {
 }
 
 impl PlannedStage {
+    /// Output channels of its weights; 0 where it has none.
+    pub(super) fn n_out(&self) -> usize {
+        match &self.stage {
+            Stage::Conv { conv, .. } => conv.shape().out_channels,
+            Stage::Dense { dense, .. } => dense.n_out(),
+            Stage::Pool(_) | Stage::Dropout { .. } => 0,
+        }
+    }
+
     /// Layout of the neurons before pooling, if it has any.
     pub(super) fn neurons(&self) -> Option<ImageLayout> {
         match &self.stage {
@@ -63,6 +72,8 @@ pub(crate) struct Plan {
     pub(super) readout: Readout,
     pub(super) reads_membrane: bool,
     pub(super) bf16: bool,
+    /// Whether weights are rounded to int8.
+    pub(super) int8: bool,
     pub(super) checkpoint_steps: Option<usize>,
 }
 
@@ -101,6 +112,7 @@ impl Plan {
             readout: config.readout,
             reads_membrane: config.readout.reads_membrane(),
             bf16: config.precision == Precision::Bf16,
+            int8: config.quantization == Quantization::Int8,
             checkpoint_steps: config.checkpoint_steps,
         };
         let (mut at, mut n_positions, mut learns) = (input, 1, false);
