@@ -12,7 +12,7 @@ use crate::run::Error;
 
 /// The epoch whose spikes samples are evaluated with: always the same, so that an accuracy is a
 /// function of weights and seed alone.
-const EPOCH: u32 = 0;
+pub(crate) const EPOCH: u32 = 0;
 
 /// What a network does on a test set.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod figure;
 mod folder;
 pub mod observer;
+pub mod quantize;
 pub mod results;
 pub mod run;
 mod summary;

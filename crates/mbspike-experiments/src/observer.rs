@@ -44,6 +44,11 @@ pub trait Observer: Sync {
         let _ = (point, n_done, n);
     }
 
+    /// A trained run is quantized: `n_done` of `n` batches of a part of that, `what`, are done.
+    fn on_quantization(&self, point: &Point, what: &str, n_done: usize, n: usize) {
+        let _ = (point, what, n_done, n);
+    }
+
     /// An epoch is done and evaluated.
     fn on_epoch_end(&self, point: &Point, record: &EpochRecord) {
         let _ = (point, record);

@@ -234,6 +234,19 @@ fn the_place_of_the_data_does_not_change_a_run() {
 }
 
 #[test]
+fn quantization_is_for_f32_and_bf16_and_changes_the_run() {
+    let config = |settings: &[&str]| with(settings).map(|mut sweep| sweep.points.remove(0).config);
+    let int8 = config(&["train.quantization=int8"]).unwrap();
+    assert!(int8.to_toml().unwrap().contains("quantization = \"int8\""));
+    assert_ne!(int8.hash().unwrap(), config(&[]).unwrap().hash().unwrap());
+    assert_eq!(config(&["train.quantization=none"]).unwrap(), config(&[]).unwrap());
+    let error = config(&["train.quantization=int8", "train.precision=f64"]).unwrap_err();
+    assert!(error.to_string().contains("train.quantization"), "{error}");
+    let error = config(&["train.quantization=int7"]).unwrap_err().to_string();
+    assert!(error.contains("int8"), "{error}");
+}
+
+#[test]
 fn every_config_of_the_project_is_right() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
     let mut n_files = 0;

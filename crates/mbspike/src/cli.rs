@@ -26,6 +26,8 @@ pub enum Command {
     Plot(PlotArgs),
     /// Evaluate a trained run on its test set.
     Eval(EvalArgs),
+    /// Convert a trained run to 8-bit weights and whole numbers, and compare accuracies.
+    Quantize(QuantizeArgs),
     /// Look after datasets.
     #[command(subcommand)]
     Data(DataCommand),
@@ -75,6 +77,21 @@ pub struct PlotArgs {
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     /// The folder of one run.
+    pub run: PathBuf,
+    /// Set a key of the run's config, as for `run`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Evaluate the network of whole numbers that `quantize` has saved.
+    #[arg(long)]
+    pub quantized: bool,
+    /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct QuantizeArgs {
+    /// The folder of one run; `quantized.safetensors` is written there.
     pub run: PathBuf,
     /// Set a key of the run's config, as for `run`.
     #[arg(long = "set", value_name = "KEY=VALUE")]

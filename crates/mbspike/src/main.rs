@@ -39,6 +39,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => commands::run::run(&args, quiet),
         Command::Plot(args) => commands::plot::plot(&args),
         Command::Eval(args) => commands::eval::eval(&args, quiet),
+        Command::Quantize(args) => commands::quantize::quantize(&args, quiet),
         Command::Data(command) => commands::data::data(&command, quiet),
         Command::Bench(command) => commands::bench::bench(&command),
         Command::Info(args) => commands::info::info(&args),

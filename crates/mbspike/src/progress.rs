@@ -112,6 +112,19 @@ impl Observer for Progress {
         self.with_run(point, |run| run.bar.set_message(format!("test {n_done}/{n}{}", run.last)));
     }
 
+    fn on_quantization(&self, point: &Point, what: &str, n_done: usize, n: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = state.runs.entry(point.id.clone()).or_insert_with(|| {
+            let bar = self.bars.add(ProgressBar::new(0));
+            bar.set_style(style(RUN_TEMPLATE));
+            bar.set_prefix(point.id.clone());
+            Run { bar, last: String::new() }
+        });
+        run.bar.set_length(n as u64);
+        run.bar.set_position(n_done as u64);
+        run.bar.set_message(what.to_owned());
+    }
+
     fn on_epoch_end(&self, point: &Point, record: &EpochRecord) {
         self.with_run(point, |run| {
             run.last = format!(" test {:.1} %", 100.0 * record.test_accuracy);

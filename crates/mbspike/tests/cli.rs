@@ -148,6 +148,54 @@ fn a_run_prints_its_results_and_names_its_figures() {
 }
 
 #[test]
+fn a_quantized_run_has_the_accuracy_that_quantize_printed() {
+    let case = Case::new(&TINY.replace("[sweep]\n\"neuron.bits\" = [1, 2]\n", ""));
+    for (out, settings) in
+        [("plain", "train.quantization=none"), ("int8", "train.quantization=int8")]
+    {
+        let run = case.run(&["run", "tiny.toml", "--no-figures", "--out", out, "--set", settings]);
+        assert_eq!(code(&run), 0, "{}", stderr(&run));
+        let folder = case.run_folder(out, "rep-01");
+        let folder = folder.to_str().unwrap();
+        let early = case.run(&["eval", folder, "--quantized"]);
+        assert_eq!(code(&early), 1);
+        assert!(stderr(&early).contains("quantized.safetensors"), "{}", stderr(&early));
+
+        let report = case.run(&["quantize", folder, "--json"]);
+        assert_eq!(code(&report), 0, "{}", stderr(&report));
+        let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+        let variants = report["variants"].as_array().unwrap();
+        let kinds: Vec<&str> = variants.iter().map(|v| v["kind"].as_str().unwrap()).collect();
+        let f32_again = if out == "int8" { &["f32"][..] } else { &[] };
+        assert_eq!(
+            kinds,
+            [&["as-trained"], f32_again, &["bf16", "int8-weights", "integer"]].concat()
+        );
+        let accuracy = |variant: &serde_json::Value| variant["test_accuracy"].as_f64().unwrap();
+        let summary = std::fs::read(Path::new(folder).join("summary.json")).unwrap();
+        let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
+        assert_eq!(variants[0]["test_accuracy"], summary["final_test_accuracy"]);
+        // 50 test samples: whole numbers may change the class of a few.
+        let integer = variants.last().unwrap();
+        assert!((accuracy(integer) - accuracy(&variants[0])).abs() <= 0.1, "{variants:?}");
+
+        let eval = case.run(&["eval", folder, "--quantized", "--json"]);
+        let eval: serde_json::Value = serde_json::from_slice(&eval.stdout).unwrap();
+        assert_eq!(eval["test_accuracy"], integer["test_accuracy"]);
+        let table = stdout(&case.run(&["quantize", folder]));
+        assert!(table.contains("integers throughout"), "{table}");
+
+        // A file cut short is refused by its name.
+        let file = Path::new(folder).join("quantized.safetensors");
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &bytes[..bytes.len() - 7]).unwrap();
+        let cut = case.run(&["eval", folder, "--quantized"]);
+        assert_eq!(code(&cut), 1);
+        assert!(stderr(&cut).contains("quantized.safetensors"), "{}", stderr(&cut));
+    }
+}
+
+#[test]
 fn a_diverged_run_is_named_and_exits_with_1() {
     let case = Case::new(TINY);
     let output = case.run(&[

@@ -7,7 +7,7 @@
 //! | `[encoder]` | `kind`, `time_steps`, … |
 //! | `[network]` | `arch` or `preset`; `readout`, `bias`, `execution`, `checkpoint_steps` |
 //! | `[neuron]` | `bits`, `layer_bits`, `tau`, `learnable_tau`, `v_threshold`, `reset`, `detach_reset`, `decay_input`, `surrogate`, `shift` |
-//! | `[train]` | `epochs`, `batch_size`, `optimizer`, `scheduler`, `precision`, `loss`, `label_smoothing`, `mixup_alpha`, `cutmix_alpha`, `random_erasing`, `random_crop`, `horizontal_flip`, `ema`, `clip_grad_norm`, `log_every`, `checkpoint_every`, `checkpoint_every_s` |
+//! | `[train]` | `epochs`, `batch_size`, `optimizer`, `scheduler`, `precision`, `quantization`, `loss`, `label_smoothing`, `mixup_alpha`, `cutmix_alpha`, `random_erasing`, `random_crop`, `horizontal_flip`, `ema`, `clip_grad_norm`, `log_every`, `checkpoint_every`, `checkpoint_every_s` |
 //! | `[target]` | `accuracy` |
 //! | `[sweep]` | see [`crate::sweep`] |
 //!
@@ -26,7 +26,7 @@ use mbspike_data::{AugmentConfig, DatasetConfig, EncoderConfig};
 use mbspike_lif::optim::OptimizerConfig;
 use mbspike_lif::schedule::Schedule;
 use mbspike_lif::{
-    Arch, Execution, Loss, LossKind, NetworkConfig, NeuronConfig, Precision, Readout,
+    Arch, Execution, Loss, LossKind, NetworkConfig, NeuronConfig, Precision, Quantization, Readout,
 };
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -85,6 +85,9 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Element types of the computation.
     pub precision: Precision,
+    /// What weights and inputs are rounded to in the forward pass.
+    #[serde(skip_serializing_if = "Quantization::is_none")]
+    pub quantization: Quantization,
     /// What is minimized.
     pub loss: LossKind,
     /// Share of each target that is spread over all classes, in `0..=1`.
@@ -176,6 +179,7 @@ impl Config {
             execution: self.network.execution,
             precision: self.train.precision,
             checkpoint_steps: self.network.checkpoint_steps,
+            quantization: self.train.quantization,
         }
     }
 

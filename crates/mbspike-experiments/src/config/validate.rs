@@ -1,6 +1,6 @@
 //! Values out of range, and parts of a config that do not fit each other.
 
-use mbspike_lif::Layer;
+use mbspike_lif::{Layer, Precision};
 
 use super::Config;
 use super::document::Node;
@@ -62,6 +62,9 @@ pub(super) fn validate(config: &Config, root: &Node) -> Result<(), ConfigError> 
     lif(train.optimizer.validate(), "train")?;
     lif(train.scheduler.validate(), "train")?;
     data(config.augment().validate(), "augment", "train")?;
+    let is_f64 = train.precision == Precision::F64;
+    let valid = train.quantization.is_none() || !is_f64;
+    must("train.quantization", valid, "\"none\" where the precision is \"f64\"", &"\"int8\"")?;
     if let Some(norm) = train.clip_grad_norm {
         let valid = norm > 0.0 && norm.is_finite();
         must("train.clip_grad_norm", valid, "a number above 0", &norm)?;

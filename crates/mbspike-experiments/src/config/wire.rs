@@ -7,7 +7,9 @@ use mbspike_core::{Reset, Shift, Surrogate};
 use mbspike_data::{DatasetConfig, EncoderConfig};
 use mbspike_lif::optim::OptimizerConfig;
 use mbspike_lif::schedule::{Schedule, WarmUp};
-use mbspike_lif::{Arch, ArchError, Execution, LossKind, NeuronConfig, Precision, Readout};
+use mbspike_lif::{
+    Arch, ArchError, Execution, LossKind, NeuronConfig, Precision, Quantization, Readout,
+};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
@@ -64,6 +66,8 @@ struct Train {
     batch_size: usize,
     #[serde(default)]
     precision: Precision,
+    #[serde(default)]
+    quantization: Quantization,
     #[serde(default)]
     loss: LossKind,
     #[serde(default)]
@@ -338,6 +342,7 @@ impl Train {
             epochs: self.epochs,
             batch_size: self.batch_size,
             precision: self.precision,
+            quantization: self.quantization,
             loss: self.loss,
             label_smoothing: self.label_smoothing,
             mixup_alpha: self.mixup_alpha,

@@ -330,8 +330,8 @@ impl IntegerWeights {
     }
 }
 
-/// Names of the weight layers, from the input on, as in [`Network::parameters`](crate::Network).
-fn weight_names(arch: &Arch) -> Vec<String> {
+/// Names of the weight layers of an architecture, from the input on: `conv1`, …, `fc1`, …
+pub fn weight_names(arch: &Arch) -> Vec<String> {
     let (mut n_conv, mut n_dense) = (0, 0);
     let name = |layer: &Layer| match layer {
         Layer::Conv { .. } => {

@@ -1,5 +1,7 @@
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
+use mbspike_experiments::quantize::evaluate_quantized;
 use mbspike_experiments::run::evaluate_run;
 
 use super::{print_json, print_table};
@@ -9,6 +11,9 @@ use crate::stop;
 
 pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     let stop = stop::on_ctrl_c()?;
+    if args.quantized {
+        return quantized(args, quiet, &stop);
+    }
     let Some(report) = evaluate_run(&args.run, &args.settings, &Progress::new(quiet), &stop)?
     else {
         return Ok(ExitCode::FAILURE);
@@ -32,5 +37,21 @@ pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         ]);
     }
     print_table(&rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn quantized(args: &EvalArgs, quiet: bool, stop: &AtomicBool) -> anyhow::Result<ExitCode> {
+    let progress = Progress::new(quiet);
+    let Some(report) = evaluate_quantized(&args.run, &args.settings, &progress, stop)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    if args.json {
+        print_json(&report)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print_table(&[
+        vec!["test accuracy".to_owned(), format!("{:.4}", report.test_accuracy)],
+        vec!["samples".to_owned(), report.n_samples.to_string()],
+    ])?;
     Ok(ExitCode::SUCCESS)
 }

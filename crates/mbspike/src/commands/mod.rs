@@ -5,6 +5,7 @@ pub mod data;
 pub mod eval;
 pub mod info;
 pub mod plot;
+pub mod quantize;
 pub mod run;
 
 use std::io::Write;

@@ -1,0 +1,42 @@
+use std::process::ExitCode;
+
+use mbspike_experiments::quantize::{Variant, VariantKind, quantize_run};
+
+use super::{print_json, print_table};
+use crate::cli::QuantizeArgs;
+use crate::progress::Progress;
+use crate::stop;
+
+pub fn quantize(args: &QuantizeArgs, quiet: bool) -> anyhow::Result<ExitCode> {
+    let stop = stop::on_ctrl_c()?;
+    let Some(report) = quantize_run(&args.run, &args.settings, &Progress::new(quiet), &stop)?
+    else {
+        return Ok(ExitCode::FAILURE);
+    };
+    if args.json {
+        print_json(&report)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let as_trained = report.variants.first().map_or(f64::NAN, |variant| variant.test_accuracy);
+    let mut rows = vec![vec![String::new(), "test accuracy".to_owned(), "change".to_owned()]];
+    rows.extend(report.variants.iter().enumerate().map(|(i, variant)| {
+        let change = variant.test_accuracy - as_trained;
+        vec![
+            name(variant).to_owned(),
+            format!("{:.4}", variant.test_accuracy),
+            if i == 0 { String::new() } else { format!("{change:+.4}") },
+        ]
+    }));
+    print_table(&rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn name(variant: &Variant) -> &'static str {
+    match variant.kind {
+        VariantKind::AsTrained => "as trained",
+        VariantKind::F32 => "f32",
+        VariantKind::Bf16 => "bf16 operands",
+        VariantKind::Int8Weights => "int8 weights, f32 neurons",
+        VariantKind::Integer => "integers throughout",
+    }
+}
