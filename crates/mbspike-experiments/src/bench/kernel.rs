@@ -293,7 +293,9 @@ fn conv_cases() -> Vec<Case> {
             format!("{name}, 30 % non-zero"),
             Box::new(move || {
                 let (conv, packed, mut x, _) = with(0.3);
-                x.iter_mut().for_each(|x| *x = f32::from(*x != 0.0));
+                for x in &mut x {
+                    *x = f32::from(*x != 0.0);
+                }
                 let (mut y, mut space) = (vec![0.0; conv.y_layout().len()], conv.forward_space());
                 Box::new(move || {
                     conv.forward(&mut y, &x, &packed, &mut space).expect("lengths agree");
