@@ -210,6 +210,18 @@ fn what_does_not_fit_is_refused_with_the_layer() {
     let error = IntegerNetwork::from_network(&network, seen, 1_000_000).unwrap_err().to_string();
     assert!(error.contains("`fc1`") && error.contains("membranes of channel"), "{error}");
 
+    // A file that was tampered with: the same checks hold.
+    let integer = IntegerNetwork::from_network(&network, seen, 10).unwrap();
+    let parts: Vec<_> = integer.layers().map(|(_, _, weights)| weights.clone()).collect();
+    let mut changed = parts.clone();
+    (changed[0].multiplier[1], changed[0].shift[1]) = (i32::MAX, 0);
+    let error = IntegerNetwork::new(integer.config().clone(), changed).unwrap_err().to_string();
+    assert!(error.contains("`fc1`") && error.contains("channel 1"), "{error}");
+    let mut changed = parts;
+    changed[0].bias.pop();
+    let error = IntegerNetwork::new(integer.config().clone(), changed).unwrap_err().to_string();
+    assert!(error.contains("`fc1`") && error.contains("elements"), "{error}");
+
     let nothing = InputRange::default();
     assert!(IntegerNetwork::from_network(&network, nothing, 10).is_err());
     let nan = Tensor::new(f32::NAN, &Device::Cpu).unwrap().broadcast_as((3, 4, 4)).unwrap();
