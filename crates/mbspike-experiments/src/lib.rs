@@ -6,6 +6,7 @@ pub mod bench;
 pub mod checkpoint;
 pub mod config;
 pub mod curves;
+pub mod energy;
 pub mod evaluate;
 pub mod figure;
 mod folder;

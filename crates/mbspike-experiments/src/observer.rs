@@ -49,6 +49,11 @@ pub trait Observer: Sync {
         let _ = (point, what, n_done, n);
     }
 
+    /// The operations of `n_done` of `n` test batches of the run of that name are counted.
+    fn on_count(&self, run: &str, n_done: usize, n: usize) {
+        let _ = (run, n_done, n);
+    }
+
     /// An epoch is done and evaluated.
     fn on_epoch_end(&self, point: &Point, record: &EpochRecord) {
         let _ = (point, record);

@@ -11,6 +11,7 @@ use crate::dropout;
 use crate::monitor::PositionActivity;
 use crate::network::{Built, BuiltLif, Norm};
 use crate::quantization::fake_quantized;
+use crate::trace::{LayerTrace, Trace};
 use crate::{
     Activity, Error, Loss, Network, Precision, Prediction, Quantization, Result, StepKey,
     StepOutput,
@@ -27,7 +28,7 @@ pub(crate) fn train_step(
     loss: Loss,
     key: StepKey,
 ) -> Result<StepOutput> {
-    let (logits, activity) = forward(network, x_seq, Some(key))?;
+    let (logits, activity) = forward(network, x_seq, Some(key), &mut |_| {})?;
     let loss = loss.forward_tensor(&logits, &targets.to_dtype(logits.dtype())?)?;
     let mut gradients = loss.backward()?;
     let gradients = network
@@ -40,22 +41,33 @@ pub(crate) fn train_step(
 }
 
 pub(crate) fn predict(network: &Network, x_seq: &Tensor) -> Result<Prediction> {
-    let (logits, activity) = forward(network, x_seq, None)?;
+    let (logits, activity) = forward(network, x_seq, None, &mut |_| {})?;
     Ok(Prediction { logits: logits.detach(), activity })
 }
 
-/// Class scores `[B, n_classes]` and activity; in training mode where a key is given.
+pub(crate) fn trace(network: &Network, x_seq: &Tensor) -> Result<Trace> {
+    let mut layers = Vec::new();
+    let (logits, _) = forward(network, x_seq, None, &mut |layer| layers.push(layer))?;
+    Ok(Trace { logits: logits.detach(), layers })
+}
+
+/// Class scores `[B, n_classes]` and activity; in training mode where a key is given. `on_layer`
+/// hears what passed through each layer of weights.
 fn forward(
     network: &Network,
     x_seq: &Tensor,
     training: Option<StepKey>,
+    on_layer: &mut dyn FnMut(LayerTrace),
 ) -> Result<(Tensor, Activity)> {
     let config = &network.config;
     let dtype = if config.precision == Precision::F64 { DType::F64 } else { DType::F32 };
     let mut seq = x_seq.to_dtype(dtype)?.to_device(&network.device)?;
     let mut activity = Activity { positions: vec![PositionActivity::of(&seq)?] };
     let mut logits = None;
+    // The spikes that the next layer of weights receives, as they were sent.
+    let mut received = seq.clone();
     for layer in &network.layers {
+        let before = seq.clone();
         match layer {
             Built::Conv { weight, bias, padding, norm, lif } => {
                 let (n_steps, batch_size) = (seq.dim(0)?, seq.dim(1)?);
@@ -78,6 +90,8 @@ fn forward(
                 dims.extend_from_slice(&x.dims()[1..]);
                 seq = neurons(network, lif, &x.reshape(dims)?)?.0;
                 activity.positions.push(PositionActivity::of(&seq)?);
+                on_layer(LayerTrace::new(&received, &before, &seq));
+                received = seq.clone();
             }
             Built::Dense { weight, bias, lif } => {
                 let (n_steps, batch_size) = (seq.dim(0)?, seq.dim(1)?);
@@ -92,6 +106,8 @@ fn forward(
                 activity.positions.push(PositionActivity::of(&s_seq)?);
                 logits = Some(config.readout.forward_tensor(v_seq.as_ref().unwrap_or(&s_seq))?);
                 seq = s_seq;
+                on_layer(LayerTrace::new(&received, &before, &seq));
+                received = seq.clone();
             }
             Built::Pool { kind, size } => {
                 let (n_steps, batch_size) = (seq.dim(0)?, seq.dim(1)?);

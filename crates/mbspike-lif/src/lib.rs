@@ -23,6 +23,7 @@ pub mod optim;
 mod parameter;
 mod quantization;
 pub mod schedule;
+mod trace;
 
 pub use arch::{Arch, ArchError, Layer, PoolKind, Shape};
 pub use error::{Error, Result};
@@ -32,3 +33,4 @@ pub use network::{Execution, Network, NetworkConfig, Precision, Prediction, Step
 pub use neuron::NeuronConfig;
 pub use parameter::Parameter;
 pub use quantization::{InputRange, MAX_CODE, Quantization};
+pub use trace::{LayerTrace, Trace};

@@ -8,7 +8,7 @@ use crate::layered;
 use crate::quantization;
 use crate::{
     Activity, Arch, Error, InputRange, Layer, Loss, NeuronConfig, Parameter, PoolKind,
-    Quantization, Readout, Result,
+    Quantization, Readout, Result, Trace,
 };
 
 /// Which code computes the network.
@@ -429,6 +429,16 @@ impl Network {
             Ok(values.iter().map(|x| quantization::code_of(*x, step) * step).collect::<Vec<_>>())
         })?;
         Ok(Tensor::from_vec(values, x_seq.dims(), &Device::Cpu)?.to_device(x_seq.device())?)
+    }
+
+    /// Everything that passes through the network in evaluation mode, computed layer by layer: takes
+    /// the memory of all layers' sequences at once.
+    ///
+    /// # Errors
+    /// If the shape of `x_seq` `[T, B, C, H, W]` does not fit the network.
+    pub fn trace(&self, x_seq: &Tensor) -> Result<Trace> {
+        self.check_input(x_seq)?;
+        layered::trace(self, x_seq)
     }
 
     /// Steps and batch size.

@@ -28,6 +28,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Convert a trained run to 8-bit weights and whole numbers, and compare accuracies.
     Quantize(QuantizeArgs),
+    /// Estimate the energy of trained runs and draw it.
+    Energy(EnergyArgs),
     /// Look after datasets.
     #[command(subcommand)]
     Data(DataCommand),
@@ -97,6 +99,29 @@ pub struct QuantizeArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
     /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EnergyArgs {
+    /// Folders of runs, or of folders of runs, as `run` writes them.
+    #[arg(required = true)]
+    pub runs: Vec<PathBuf>,
+    /// A table of hardware: cmos-45nm, loihi1, loihi2, truenorth, or a TOML file. May be repeated;
+    /// all built-in tables without it.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub hardware: Vec<String>,
+    /// Count the operations of this many test samples; of all without it.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub samples: Option<usize>,
+    /// The folder to write tables and figures to; the first of the given ones without it.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Draw no figures.
+    #[arg(long)]
+    pub no_figures: bool,
+    /// Print everything as JSON.
     #[arg(long)]
     pub json: bool,
 }

@@ -12,7 +12,7 @@ mod stop;
 use std::process::ExitCode;
 
 use clap::Parser;
-use mbspike_experiments::{run, sweep};
+use mbspike_experiments::{energy, run, sweep};
 
 use cli::{Cli, Command};
 
@@ -40,6 +40,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Plot(args) => commands::plot::plot(&args),
         Command::Eval(args) => commands::eval::eval(&args, quiet),
         Command::Quantize(args) => commands::quantize::quantize(&args, quiet),
+        Command::Energy(args) => commands::energy::energy(&args, quiet),
         Command::Data(command) => commands::data::data(&command, quiet),
         Command::Bench(command) => commands::bench::bench(&command),
         Command::Info(args) => commands::info::info(&args),
@@ -50,6 +51,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
 fn is_usage(error: &anyhow::Error) -> bool {
     let is_usage_of_data =
         |error: &mbspike_data::Error| matches!(error, mbspike_data::Error::Config { .. });
+    if let Some(energy::Error::Table(_) | energy::Error::Energy(_) | energy::Error::NoEstimate(_)) =
+        error.downcast_ref::<energy::Error>()
+    {
+        return true;
+    }
     match error.downcast_ref::<run::Error>() {
         Some(
             run::Error::Config(_) | run::Error::OtherConfig { .. } | run::Error::Interrupted(_),

@@ -125,6 +125,24 @@ impl Observer for Progress {
         run.bar.set_message(what.to_owned());
     }
 
+    fn on_count(&self, run: &str, n_done: usize, n: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let counting = state.runs.entry(run.to_owned()).or_insert_with(|| {
+            let bar = self.bars.add(ProgressBar::new(n as u64));
+            bar.set_style(style(RUN_TEMPLATE));
+            bar.set_prefix(run.to_owned());
+            bar.set_message("counting operations");
+            Run { bar, last: String::new() }
+        });
+        counting.bar.set_position(n_done as u64);
+        if n_done == n
+            && let Some(run) = state.runs.remove(run)
+        {
+            run.bar.finish_and_clear();
+            self.bars.remove(&run.bar);
+        }
+    }
+
     fn on_epoch_end(&self, point: &Point, record: &EpochRecord) {
         self.with_run(point, |run| {
             run.last = format!(" test {:.1} %", 100.0 * record.test_accuracy);

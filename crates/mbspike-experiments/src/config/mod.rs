@@ -129,6 +129,14 @@ pub struct TargetConfig {
     pub accuracy: f64,
 }
 
+/// Reads a TOML file of another kind, with the same kind of errors.
+pub(crate) fn read_table<T: serde::de::DeserializeOwned>(
+    path: &std::path::Path,
+    text: &str,
+) -> Result<T, ConfigError> {
+    de::read(&Node::parse(path, text)?)
+}
+
 impl Config {
     /// Reads the config of one run, without a sweep.
     pub(crate) fn read(root: &Node) -> Result<Self, ConfigError> {

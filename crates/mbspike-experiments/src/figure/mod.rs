@@ -4,6 +4,7 @@
 //! `<folder>/figures/`. Each figure is also a function of plain data: [`train_accuracy`],
 //! [`test_accuracy`], [`time_to_target`], [`final_accuracy`], [`nonzero_rate`],
 //! [`final_nonzero_rate`] from a [`Sweep`], [`spike_function`] from the parameters of a neuron.
+//! [`draw_energy`] does the same for estimates of energy.
 //!
 //! Style: one column of a paper is 3.3 inches, so text is 7 to 8 points at that width. Up to four
 //! series have the colours of Okabe & Ito (2008), which are told apart with every kind of colour
@@ -13,9 +14,12 @@ mod accuracy;
 mod axes;
 mod canvas;
 mod dot_plot;
+mod energy;
 mod legend;
 mod line_panels;
 mod nonzero_rate;
+mod ranges;
+mod scatter;
 mod spike_function;
 mod sweep;
 mod target;
@@ -26,9 +30,14 @@ use plotters::style::{Color, FontDesc, FontStyle, IntoFont, RGBColor, TextStyle}
 
 pub use accuracy::{final_accuracy, test_accuracy, train_accuracy};
 pub use canvas::Figure;
+pub use energy::{
+    accuracy_energy, draw_energy, energy_figures, energy_sensitivity, inference_energy_by_model,
+    inference_energy_normalized, inference_time, training_energy, training_energy_normalized,
+};
 pub use nonzero_rate::{final_nonzero_rate, nonzero_rate};
 pub use spike_function::{spike_function, spike_function_shifts};
 pub use sweep::{Group, Run, Sweep};
+pub(crate) use sweep::{group_label, group_order};
 pub use target::{TargetKind, time_to_target};
 
 use crate::curves::SMOOTHING_WINDOW;

@@ -69,10 +69,10 @@ impl Sweep {
 
     /// Groups runs by their swept values.
     pub fn of(mut runs: Vec<Run>) -> Self {
-        runs.sort_by_cached_key(|run| (order(&run.summary), run.summary.repeat));
+        runs.sort_by_cached_key(|run| (group_order(&run.summary), run.summary.repeat));
         let mut groups: Vec<Group> = Vec::new();
         for run in runs {
-            let label = label(&run.summary);
+            let label = group_label(&run.summary);
             match groups.iter_mut().find(|group| group.label == label) {
                 Some(group) => group.runs.push(run),
                 None => groups.push(Group { label, runs: vec![run] }),
@@ -120,7 +120,7 @@ impl Sweep {
 }
 
 /// Sorts numbers as numbers, and what is not a number behind them.
-fn order(summary: &Summary) -> Vec<(String, i64, String)> {
+pub(crate) fn group_order(summary: &Summary) -> Vec<(String, i64, String)> {
     let values = &summary.values;
     let key = |(name, value): (&String, &Value)| {
         let number = value.as_f64().map_or(i64::MAX, |number| (1e6 * number).round() as i64);
@@ -132,7 +132,8 @@ fn order(summary: &Summary) -> Vec<(String, i64, String)> {
     bits.into_iter().chain(others).collect()
 }
 
-fn label(summary: &Summary) -> String {
+/// What sets a run's group apart: `2 bit`, `2 bit, T = 4`.
+pub(crate) fn group_label(summary: &Summary) -> String {
     let values: &BTreeMap<String, Value> = &summary.values;
     if values.is_empty() {
         return format!("{} bit", summary.bits);

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod data;
+pub mod energy;
 pub mod eval;
 pub mod info;
 pub mod plot;

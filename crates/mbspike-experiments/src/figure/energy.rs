@@ -1,0 +1,239 @@
+//! Energy of training and inference (thesis Figs. 5.1–5.4, C.1–C.16), and of the models beyond it.
+
+use std::path::{Path, PathBuf};
+
+use super::dot_plot::{Cell, DotPlot, Series};
+use super::ranges::Ranges;
+use super::scatter::{Scatter, ScatterPanel};
+use super::{Error, Figure, Result};
+use crate::energy::{EnergyGroup, EnergySweep, Model, RunEnergy};
+
+/// Draws every figure that the runs allow into `<folder>/figures/` and returns the files written.
+///
+/// # Errors
+/// If a figure cannot be drawn or a file cannot be written.
+pub fn draw_energy(folder: &Path, sweep: &EnergySweep) -> Result<Vec<PathBuf>> {
+    let into = folder.join("figures");
+    fs_err::create_dir_all(&into)?;
+    let mut files = Vec::new();
+    for figure in energy_figures(sweep) {
+        match figure {
+            Ok(figure) => files.extend(figure.save(&into)?),
+            Err(Error::NoData { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(files)
+}
+
+/// Every figure of the energy of a sweep; [`Error::NoData`] stands for one that the runs do not
+/// allow.
+pub fn energy_figures(sweep: &EnergySweep) -> Vec<Result<Figure>> {
+    vec![
+        training_energy(sweep),
+        training_energy_normalized(sweep),
+        inference_energy_normalized(sweep),
+        inference_energy_by_model(sweep),
+        inference_time(sweep),
+        accuracy_energy(sweep),
+        energy_sensitivity(sweep),
+    ]
+}
+
+fn of_training(run: &RunEnergy) -> Option<f64> {
+    Some(run.training?.energy_c)
+}
+
+fn reached(group: &EnergyGroup) -> bool {
+    group.runs.iter().all(|run| run.training.is_some_and(|training| training.reached))
+}
+
+/// Eq. 5.1 for each point of the sweep, in units of its constant c (Figs. 5.1a, C.1–C.5). Runs that
+/// did not reach the target count with their length, and the mark is open.
+pub fn training_energy(sweep: &EnergySweep) -> Result<Figure> {
+    let cell = |group: &EnergyGroup| {
+        let cell = Cell::of(group.values(of_training))?;
+        Some(Cell { is_open: !reached(group), ..cell })
+    };
+    DotPlot {
+        name: "energy-training",
+        title: "training energy, eq. 5.1".to_owned(),
+        x_label: "training energy T·S (unit c)".to_owned(),
+        categories: sweep.labels(),
+        series: vec![Series {
+            label: String::new(),
+            cells: sweep.groups.iter().map(cell).collect(),
+        }],
+        from_zero: true,
+        most: f64::INFINITY,
+    }
+    .draw()
+}
+
+/// Cells of a quantity relative to one bit.
+fn normalized(
+    sweep: &EnergySweep,
+    of: impl Fn(&EnergyGroup) -> Vec<f64>,
+) -> impl Iterator<Item = Option<Cell>> {
+    sweep.normalized(of).into_iter().map(|values| Cell::of(values?))
+}
+
+/// Eq. 5.1 relative to one bit (Figs. 5.1b, C.1–C.5, C.12, C.15).
+pub fn training_energy_normalized(sweep: &EnergySweep) -> Result<Figure> {
+    let cells = normalized(sweep, |group| group.values(of_training));
+    let cells = cells.zip(&sweep.groups).map(|(cell, group)| {
+        let is_open = !reached(group) || sweep.reference(group).is_some_and(|r| !reached(r));
+        Some(Cell { is_open, ..cell? })
+    });
+    DotPlot {
+        name: "energy-training-normalized",
+        title: "training energy relative to 1 bit, eq. 5.1".to_owned(),
+        x_label: "training energy relative to 1 bit".to_owned(),
+        categories: sweep.labels(),
+        series: vec![Series { label: String::new(), cells: cells.collect() }],
+        from_zero: true,
+        most: f64::INFINITY,
+    }
+    .draw()
+}
+
+/// Eq. 5.3 relative to one bit (Figs. 5.2, 5.3, C.6–C.10, C.13, C.16).
+pub fn inference_energy_normalized(sweep: &EnergySweep) -> Result<Figure> {
+    let cells = normalized(sweep, |group| group.values(|run| Some(run.inference_mac.0)));
+    DotPlot {
+        name: "energy-inference-normalized",
+        title: "inference energy relative to 1 bit, eq. 5.3".to_owned(),
+        x_label: "inference energy relative to 1 bit".to_owned(),
+        categories: sweep.labels(),
+        series: vec![Series { label: String::new(), cells: cells.collect() }],
+        from_zero: true,
+        most: f64::INFINITY,
+    }
+    .draw()
+}
+
+/// The models and hardware that any group has.
+fn models(sweep: &EnergySweep) -> Vec<(Model, String)> {
+    let mut all: Vec<_> =
+        sweep.groups.iter().flat_map(|group| group.energies().into_keys()).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Inference energy relative to one bit by every model on every hardware.
+pub fn inference_energy_by_model(sweep: &EnergySweep) -> Result<Figure> {
+    let models = models(sweep);
+    let mut columns: Vec<Vec<Option<Cell>>> =
+        vec![normalized(sweep, |group| group.values(|run| Some(run.inference_ac.0))).collect()];
+    for model in &models {
+        let of = |group: &EnergyGroup| group.energies().remove(model).unwrap_or_default();
+        columns.push(normalized(sweep, of).collect());
+    }
+    let names = models.iter().map(|(model, hardware)| format!("{}, {hardware}", model.name()));
+    let categories: Vec<String> =
+        std::iter::once("eqs. 5.2, 5.3".to_owned()).chain(names).collect();
+    let series = sweep.groups.iter().enumerate().map(|(i, group)| Series {
+        label: group.label.clone(),
+        cells: columns.iter().map(|cells| cells[i].clone()).collect(),
+    });
+    DotPlot {
+        name: "energy-models-normalized",
+        title: "inference energy relative to 1 bit by model".to_owned(),
+        x_label: "inference energy relative to 1 bit".to_owned(),
+        series: series.collect(),
+        categories,
+        from_zero: true,
+        most: f64::INFINITY,
+    }
+    .draw()
+}
+
+/// Time of an inference on every hardware that has times.
+pub fn inference_time(sweep: &EnergySweep) -> Result<Figure> {
+    let mut hardware: Vec<(Model, String)> =
+        sweep.groups.iter().flat_map(|group| group.times().into_keys()).collect();
+    hardware.sort();
+    hardware.dedup();
+    let series = sweep.groups.iter().map(|group| {
+        let mut times = group.times();
+        let mut cell = |key: &(Model, String)| {
+            Cell::of(times.remove(key)?.iter().map(|ns| 1e-3 * ns).collect())
+        };
+        Series { label: group.label.clone(), cells: hardware.iter().map(&mut cell).collect() }
+    });
+    DotPlot {
+        name: "energy-time",
+        title: "time of one inference".to_owned(),
+        x_label: "time of one inference (µs)".to_owned(),
+        series: series.collect(),
+        categories: hardware.iter().map(|(_, name)| name.clone()).collect(),
+        from_zero: true,
+        most: f64::INFINITY,
+    }
+    .draw()
+}
+
+/// Test accuracy over the energy of an inference by eq. 5.3, and over energy and time on the last
+/// hardware that has times (Figs. 5.4, C.11–C.16).
+pub fn accuracy_energy(sweep: &EnergySweep) -> Result<Figure> {
+    let marks = |of: &dyn Fn(&RunEnergy) -> Option<f64>| -> Vec<Vec<(f64, f64)>> {
+        let of_run = |run: &RunEnergy| Some((of(run)?, 100.0 * run.summary.final_test_accuracy?));
+        sweep.groups.iter().map(|group| group.runs.iter().filter_map(of_run).collect()).collect()
+    };
+    let mut panels = vec![ScatterPanel {
+        x_label: "energy, eq. 5.3 (nJ)".to_owned(),
+        marks: marks(&|run| Some(1e-3 * run.inference_mac.0)),
+    }];
+    let timed = |run: &RunEnergy| {
+        let mut all = run.estimates.iter().rev();
+        all.find(|estimate| estimate.estimate.time.is_some()).cloned()
+    };
+    if let Some(chip) = sweep.groups.iter().flat_map(|group| &group.runs).find_map(timed) {
+        let name = &chip.hardware;
+        let on_chip = |run: &RunEnergy| {
+            let mut all = run.estimates.iter();
+            all.find(|e| e.model == Model::Chip && e.hardware == *name).cloned()
+        };
+        panels.push(ScatterPanel {
+            x_label: format!("energy on {name} (µJ)"),
+            marks: marks(&|run| Some(1e-6 * on_chip(run)?.estimate.total.0)),
+        });
+        panels.push(ScatterPanel {
+            x_label: format!("time on {name} (µs)"),
+            marks: marks(&|run| Some(1e-3 * on_chip(run)?.estimate.time?.total_ns())),
+        });
+    }
+    Scatter {
+        name: "energy-accuracy",
+        title: "test accuracy over energy and time of one inference".to_owned(),
+        y_label: "test accuracy (%)",
+        most: 100.0,
+        labels: sweep.labels(),
+        panels,
+    }
+    .draw()
+}
+
+/// What each uncertain number of the tables does to the energy of the last group's first run.
+pub fn energy_sensitivity(sweep: &EnergySweep) -> Result<Figure> {
+    let group = sweep.groups.last();
+    let run = group.and_then(|group| group.runs.first());
+    let estimates = run.into_iter().flat_map(|run| &run.estimates);
+    let rows = estimates.flat_map(|estimate| {
+        let percent = move |energy: f64| 100.0 * (energy / estimate.estimate.total.0 - 1.0);
+        estimate.sensitivity.iter().map(move |swing| {
+            let key = swing.key.rsplit('.').next().unwrap_or(swing.key);
+            let name = format!("{}: {}", estimate.hardware, key.replace('_', " "));
+            (name, percent(swing.at_low.0), percent(swing.at_high.0))
+        })
+    });
+    let label = group.map_or("", |group| group.label.as_str());
+    Ranges {
+        name: "energy-sensitivity",
+        title: format!("sensitivity of the inference energy of {label}"),
+        x_label: format!("change of energy, {label} (%)"),
+        rows: rows.collect(),
+    }
+    .draw()
+}
