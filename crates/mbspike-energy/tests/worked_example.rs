@@ -1,6 +1,5 @@
 //! The worked example of `docs/energy.md`: the network 28x28-8c5-2a-16c5-2a-10o over ten time steps,
 //! every number computed by hand there.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use mbspike_energy::thesis::{self, RatedLayer};
 use mbspike_energy::{

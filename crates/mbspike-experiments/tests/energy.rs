@@ -1,5 +1,4 @@
 //! Estimates of a small sweep, from its folder.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;

@@ -75,7 +75,7 @@ fn print_groups(sweep: &EnergySweep) -> anyhow::Result<()> {
     let counts = [
         ("synaptic events", count(|l| l.synaptic_events)),
         ("spikes sent", count(|l| l.sent_spikes)),
-        ("payload bits sent", count(|l| l.sent_payload_bits())),
+        ("payload bits sent", count(mbspike_energy::LayerCounts::sent_payload_bits)),
         ("membrane updates", count(|l| l.neuron_updates)),
     ];
     for (name, of) in counts {
