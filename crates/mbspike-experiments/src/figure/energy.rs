@@ -140,7 +140,7 @@ pub fn inference_energy_by_model(sweep: &EnergySweep) -> Result<Figure> {
     DotPlot {
         name: "energy-models-normalized",
         title: "inference energy relative to 1 bit by model".to_owned(),
-        x_label: "inference energy relative to 1 bit".to_owned(),
+        x_label: "energy relative to 1 bit".to_owned(),
         series: series.collect(),
         categories,
         from_zero: true,
@@ -158,14 +158,14 @@ pub fn inference_time(sweep: &EnergySweep) -> Result<Figure> {
     let series = sweep.groups.iter().map(|group| {
         let mut times = group.times();
         let mut cell = |key: &(Model, String)| {
-            Cell::of(times.remove(key)?.iter().map(|ns| 1e-3 * ns).collect())
+            Cell::of(times.remove(key)?.iter().map(|ns| 1e-6 * ns).collect())
         };
         Series { label: group.label.clone(), cells: hardware.iter().map(&mut cell).collect() }
     });
     DotPlot {
         name: "energy-time",
         title: "time of one inference".to_owned(),
-        x_label: "time of one inference (µs)".to_owned(),
+        x_label: "time of one inference (ms)".to_owned(),
         series: series.collect(),
         categories: hardware.iter().map(|(_, name)| name.clone()).collect(),
         from_zero: true,
@@ -182,8 +182,8 @@ pub fn accuracy_energy(sweep: &EnergySweep) -> Result<Figure> {
         sweep.groups.iter().map(|group| group.runs.iter().filter_map(of_run).collect()).collect()
     };
     let mut panels = vec![ScatterPanel {
-        x_label: "energy, eq. 5.3 (nJ)".to_owned(),
-        marks: marks(&|run| Some(1e-3 * run.inference_mac.0)),
+        x_label: "energy, eq. 5.3 (µJ)".to_owned(),
+        marks: marks(&|run| Some(1e-6 * run.inference_mac.0)),
     }];
     let timed = |run: &RunEnergy| {
         let mut all = run.estimates.iter().rev();
@@ -200,8 +200,8 @@ pub fn accuracy_energy(sweep: &EnergySweep) -> Result<Figure> {
             marks: marks(&|run| Some(1e-6 * on_chip(run)?.estimate.total.0)),
         });
         panels.push(ScatterPanel {
-            x_label: format!("time on {name} (µs)"),
-            marks: marks(&|run| Some(1e-3 * on_chip(run)?.estimate.time?.total_ns())),
+            x_label: format!("time on {name} (ms)"),
+            marks: marks(&|run| Some(1e-6 * on_chip(run)?.estimate.time?.total_ns())),
         });
     }
     Scatter {
@@ -215,7 +215,19 @@ pub fn accuracy_energy(sweep: &EnergySweep) -> Result<Figure> {
     .draw()
 }
 
-/// What each uncertain number of the tables does to the energy of the last group's first run.
+/// A change below this is not drawn.
+const LEAST_PERCENT: f64 = 0.1;
+
+/// What a number is of: its key without section and unit; times and energies of one thing differ by
+/// the former's name.
+fn quantity(key: &str) -> String {
+    let (section, name) = key.split_once('.').unwrap_or(("", key));
+    let name = name.rsplit_once('_').map_or(name, |(name, _unit)| name).replace('_', " ");
+    if section == "time" { format!("time of {name}") } else { name }
+}
+
+/// What each uncertain number of the tables does to the energy of the last group's first run, where
+/// it is a tenth of a percent or more.
 pub fn energy_sensitivity(sweep: &EnergySweep) -> Result<Figure> {
     let group = sweep.groups.last();
     let run = group.and_then(|group| group.runs.first());
@@ -223,11 +235,11 @@ pub fn energy_sensitivity(sweep: &EnergySweep) -> Result<Figure> {
     let rows = estimates.flat_map(|estimate| {
         let percent = move |energy: f64| 100.0 * (energy / estimate.estimate.total.0 - 1.0);
         estimate.sensitivity.iter().map(move |swing| {
-            let key = swing.key.rsplit('.').next().unwrap_or(swing.key);
-            let name = format!("{}: {}", estimate.hardware, key.replace('_', " "));
+            let name = format!("{}: {}", estimate.hardware, quantity(swing.key));
             (name, percent(swing.at_low.0), percent(swing.at_high.0))
         })
     });
+    let rows = rows.filter(|(_, low, high)| low.abs().max(high.abs()) >= LEAST_PERCENT);
     let label = group.map_or("", |group| group.label.as_str());
     Ranges {
         name: "energy-sensitivity",

@@ -97,7 +97,7 @@ fn print_groups(sweep: &EnergySweep) -> anyhow::Result<()> {
     for key in &timed {
         let of = |group: &EnergyGroup| group.times().remove(key).unwrap_or_default();
         let name = format!("time, {}", key.1);
-        row(&name, &|group| shown(group, &of, &|ns| format!("{:.1} µs", 1e-3 * ns)));
+        row(&name, &|group| shown(group, &of, &|ns| format!("{:.3} ms", 1e-6 * ns)));
     }
     print_table(&rows)
 }
@@ -120,8 +120,11 @@ fn print_notes(sweep: &EnergySweep, files: &[PathBuf]) -> anyhow::Result<()> {
             notes.insert(format!("{model}, {hardware}: {n} numbers are those of {from}"));
         }
         if !estimate.estimate.left_out.is_empty() {
-            let keys = estimate.estimate.left_out.join(", ");
-            notes.insert(format!("{model}, {hardware}: without {keys}"));
+            let keys = &estimate.estimate.left_out;
+            let (some, rest) = keys.split_at(keys.len().min(3));
+            let more =
+                if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            notes.insert(format!("{model}, {hardware}: without {}{more}", some.join(", ")));
         }
     }
     let mut lines = vec![vec![String::new()]];
