@@ -92,6 +92,7 @@ fn a_sweep_is_counted_once_compared_with_one_bit_and_drawn() {
     assert_eq!((n_lines(&csv), n_lines(&operations)), (1 + 4 * 8, 1 + 4 * 3));
     let sweep = EnergySweep::of(runs);
     assert_eq!(sweep.labels(), ["1 bit, T = 3", "2 bit, T = 2"]);
+    assert_eq!(sweep.reference_label(), "1 bit, T = 3");
     let relative = sweep.normalized(|group| group.values(|run| Some(run.inference_mac.0)));
     let of_one_bit = relative[0].as_ref().unwrap();
     assert!((of_one_bit.iter().sum::<f64>() / 2.0 - 1.0).abs() < 1e-12);

@@ -36,10 +36,11 @@ impl EnergyGroup {
         self.runs[0].summary.bits
     }
 
-    /// The swept values besides the bits.
+    /// The swept values besides bits and time steps.
     fn others(&self) -> BTreeMap<&String, &Value> {
+        let traded = ["neuron.bits", "encoder.time_steps"];
         let values = self.runs[0].summary.values.iter();
-        values.filter(|(key, _)| *key != "neuron.bits").collect()
+        values.filter(|(key, _)| !traded.contains(&key.as_str())).collect()
     }
 }
 
@@ -70,13 +71,22 @@ impl EnergySweep {
         self.groups.iter().map(|group| group.label.clone()).collect()
     }
 
-    /// The 1-bit group that `group` is compared with: the one that differs from it in bits alone, or
-    /// else the one with the most time steps. `None` without 1-bit runs.
+    /// The 1-bit group that `group` is compared with: of those that differ from it in bits and time
+    /// steps alone, or else of all, the one with the most time steps. `None` without 1-bit runs.
     pub fn reference(&self, group: &EnergyGroup) -> Option<&EnergyGroup> {
         let one_bit = || self.groups.iter().filter(|other| other.bits() == 1);
-        one_bit()
-            .find(|other| other.others() == group.others())
-            .or_else(|| one_bit().max_by_key(|other| other.runs[0].summary.time_steps))
+        let time_steps = |other: &&EnergyGroup| other.runs[0].summary.time_steps;
+        let alike = one_bit().filter(|other| other.others() == group.others());
+        alike.max_by_key(time_steps).or_else(|| one_bit().max_by_key(time_steps))
+    }
+
+    /// What groups are compared with: the label of the one reference of all, or `1 bit`.
+    pub fn reference_label(&self) -> &str {
+        let mut labels = self.groups.iter().filter_map(|g| Some(self.reference(g)?.label.as_str()));
+        match labels.next() {
+            Some(first) if labels.all(|label| label == first) => first,
+            _ => "1 bit",
+        }
     }
 
     /// For each group the repeats' values of a quantity, divided by the mean of its 1-bit

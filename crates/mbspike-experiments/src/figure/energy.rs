@@ -88,7 +88,7 @@ pub fn training_energy_normalized(sweep: &EnergySweep) -> Result<Figure> {
     DotPlot {
         name: "energy-training-normalized",
         title: "training energy relative to 1 bit, eq. 5.1".to_owned(),
-        x_label: "training energy relative to 1 bit".to_owned(),
+        x_label: format!("training energy relative to {}", sweep.reference_label()),
         categories: sweep.labels(),
         series: vec![Series { label: String::new(), cells: cells.collect() }],
         from_zero: true,
@@ -103,7 +103,7 @@ pub fn inference_energy_normalized(sweep: &EnergySweep) -> Result<Figure> {
     DotPlot {
         name: "energy-inference-normalized",
         title: "inference energy relative to 1 bit, eq. 5.3".to_owned(),
-        x_label: "inference energy relative to 1 bit".to_owned(),
+        x_label: format!("inference energy relative to {}", sweep.reference_label()),
         categories: sweep.labels(),
         series: vec![Series { label: String::new(), cells: cells.collect() }],
         from_zero: true,
@@ -140,7 +140,7 @@ pub fn inference_energy_by_model(sweep: &EnergySweep) -> Result<Figure> {
     DotPlot {
         name: "energy-models-normalized",
         title: "inference energy relative to 1 bit by model".to_owned(),
-        x_label: "energy relative to 1 bit".to_owned(),
+        x_label: format!("energy relative to {}", sweep.reference_label()),
         series: series.collect(),
         categories,
         from_zero: true,

@@ -7,7 +7,7 @@ use plotters::style::Color;
 use super::axes::{Axis, chart};
 use super::canvas::{Figure, pt, units};
 use super::legend::{Entry, Key, Legend};
-use super::{COLUMN_IN, Error, HAIRLINE, LINE, PAGE_IN, Result, colour};
+use super::{COLUMN_IN, Error, HAIRLINE, PAGE_IN, Result, colour};
 use crate::curves::Estimate;
 
 /// Panels side by side with one vertical axis.
@@ -70,15 +70,15 @@ impl Scatter {
                         let rings = repeats.iter().map(|p| Circle::new(*p, pt(1.6), thin));
                         chart.draw_series(rings)?;
                     }
-                    let bold = ink.stroke_width(pt(LINE) as u32);
+                    let bar = ink.stroke_width(pt(HAIRLINE) as u32);
                     let clip = |v: f64, axis: &Axis| v.clamp(axis.range.start, axis.range.end);
                     if let Some((a, b)) = at_x.interval() {
                         let ends = [(clip(a, &x), at_y.mean), (clip(b, &x), at_y.mean)];
-                        chart.draw_series([PathElement::new(ends, bold)])?;
+                        chart.draw_series([PathElement::new(ends, bar)])?;
                     }
                     if let Some((a, b)) = at_y.interval() {
                         let ends = [(at_x.mean, clip(a, &y)), (at_x.mean, clip(b, &y))];
-                        chart.draw_series([PathElement::new(ends, bold)])?;
+                        chart.draw_series([PathElement::new(ends, bar)])?;
                     }
                     let mean = (at_x.mean, at_y.mean);
                     chart.draw_series([Circle::new(mean, pt(2.6), ink.filled())])?;

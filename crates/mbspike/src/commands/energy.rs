@@ -37,7 +37,7 @@ pub fn energy(args: &EnergyArgs, quiet: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// A column for each group; energies and times are those of the inference of one sample, in brackets
-/// relative to one bit.
+/// relative to the 1-bit group.
 fn print_groups(sweep: &EnergySweep) -> anyhow::Result<()> {
     let mut rows = vec![std::iter::once(String::new()).chain(sweep.labels()).collect()];
     let mut row = |name: &str, cell: &dyn Fn(&EnergyGroup) -> String| {
@@ -128,6 +128,10 @@ fn print_notes(sweep: &EnergySweep, files: &[PathBuf]) -> anyhow::Result<()> {
         }
     }
     let mut lines = vec![vec![String::new()]];
+    if sweep.groups.iter().any(|group| sweep.reference(group).is_some()) {
+        let reference = sweep.reference_label();
+        lines.push(vec![format!("inference: of one sample; in brackets: relative to {reference}")]);
+    }
     lines.extend(notes.into_iter().map(|note| vec![note]));
     lines.extend(files.iter().map(|path| vec![path.display().to_string()]));
     print_table(&lines)
