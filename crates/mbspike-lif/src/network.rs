@@ -438,7 +438,7 @@ impl Network {
     /// If the shape of `x_seq` `[T, B, C, H, W]` does not fit the network.
     pub fn trace(&self, x_seq: &Tensor) -> Result<Trace> {
         self.check_input(x_seq)?;
-        layered::trace(self, x_seq)
+        layered::trace(self, &self.quantized_input(x_seq)?)
     }
 
     /// Steps and batch size.
