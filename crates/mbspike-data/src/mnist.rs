@@ -53,10 +53,7 @@ pub(crate) fn load_embedded() -> Result<Dataset> {
     let info = name.info();
     let read =
         |split, (images, image_bytes): (&str, &[u8]), (labels, label_bytes): (&str, &[u8])| {
-            let files = [images, labels].map(PathBuf::from);
-            let labels_read = parse_labels(label_bytes, &files[1], info.class_names.len())?;
-            let images_read = parse_images(image_bytes, &files[0])?;
-            image_set(info, split, images_read, labels_read, files)
+            parse_set(info, split, [image_bytes, label_bytes], [images, labels].map(PathBuf::from))
         };
     Ok(Dataset {
         name: name.to_string(),
@@ -66,6 +63,17 @@ pub(crate) fn load_embedded() -> Result<Dataset> {
         source: "embedded subset".to_owned(),
         simulated: false,
     })
+}
+
+/// Reads a set from the contents of an image and a label file; `files` are their names in errors.
+pub(crate) fn parse_set(
+    info: &DatasetInfo,
+    split: Split,
+    [images, labels]: [&[u8]; 2],
+    files: [PathBuf; 2],
+) -> Result<SampleSet> {
+    let labels = parse_labels(labels, &files[1], info.class_names.len())?;
+    image_set(info, split, parse_images(images, &files[0])?, labels, files)
 }
 
 fn image_set(

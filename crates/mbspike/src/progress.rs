@@ -14,6 +14,55 @@ const SWEEP_TEMPLATE: &str =
     "{prefix} {wide_bar:.cyan/dim} {pos}/{len} runs, {elapsed}, {eta} left";
 const RUN_TEMPLATE: &str = "{prefix} {wide_bar:.green/dim} {msg} {per_sec}";
 
+const BYTES_TEMPLATE: &str =
+    "{prefix} {wide_bar:.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+
+/// One bar for downloads.
+pub struct Bar {
+    bar: ProgressBar,
+    quiet: bool,
+}
+
+impl Bar {
+    /// A bar that counts bytes.
+    pub fn of_bytes(quiet: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(0), target(quiet));
+        bar.set_style(style(BYTES_TEMPLATE));
+        Self { bar, quiet }
+    }
+
+    /// Shows how far `what` is.
+    pub fn set(&mut self, what: &str, n_done: u64, n: Option<u64>) {
+        if self.bar.prefix() != what {
+            self.bar.set_prefix(what.to_owned());
+            self.bar.reset_eta();
+        }
+        self.bar.set_length(n.unwrap_or(n_done));
+        self.bar.set_position(n_done);
+    }
+
+    /// Prints a line on stderr, above the bar if there is one.
+    pub fn say(&self, line: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| eprintln!("{line}"));
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Stderr where it is a terminal and may be written to.
+fn target(quiet: bool) -> ProgressDrawTarget {
+    if !quiet && std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    }
+}
+
 /// Draws what runs tell.
 pub struct Progress {
     bars: MultiProgress,
@@ -37,10 +86,7 @@ struct Run {
 impl Progress {
     /// Bars on stderr where it is a terminal.
     pub fn new(quiet: bool) -> Self {
-        let is_drawn = !quiet && std::io::stderr().is_terminal();
-        let target =
-            if is_drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bars = MultiProgress::with_draw_target(target);
+        let bars = MultiProgress::with_draw_target(target(quiet));
         Self { bars, state: Mutex::default(), quiet }
     }
 

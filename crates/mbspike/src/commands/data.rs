@@ -5,13 +5,19 @@ use anyhow::Context;
 use mbspike_data::catalog::DatasetName;
 use mbspike_data::{DatasetConfig, Verdict};
 
+use super::fetch::{fetch, import};
 use super::{print_json, print_table};
 use crate::cli::DataCommand;
 
 pub fn data(command: &DataCommand, quiet: bool) -> anyhow::Result<ExitCode> {
     match command {
         DataCommand::List { json } => list(*json),
-        DataCommand::Fetch { dataset, path } => fetch(*dataset, path.as_deref()),
+        DataCommand::Fetch { dataset, path, mirror } => {
+            fetch(*dataset, path.as_deref(), mirror.as_deref(), quiet)
+        }
+        DataCommand::Import { dataset, from, path, json } => {
+            import(*dataset, from, path.as_deref(), *json)
+        }
         DataCommand::Verify { dataset, path, json } => verify(*dataset, path.as_deref(), *json),
         DataCommand::Inspect { dataset, path, out, json } => {
             inspect(*dataset, path.clone(), out.as_deref(), *json, quiet)
@@ -41,16 +47,13 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn fetch(name: DatasetName, path: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let folder = match path {
-        Some(path) => path.to_owned(),
-        None => mbspike_data::locate::data_folder()
-            .context("there is no home folder; name a folder with --path")?
-            .join(name.as_str()),
-    };
-    let fetched = mbspike_data::fetch(name, &folder)?;
-    print_table(&[vec![fetched.folder.display().to_string()]])?;
-    Ok(ExitCode::SUCCESS)
+pub(super) fn in_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Published => "as published",
+        Verdict::SameContent => "content as published",
+        Verdict::Different => "DIFFERENT from the published file",
+        Verdict::Unknown => "no checksum is published",
+    }
 }
 
 fn verify(name: DatasetName, path: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
@@ -59,13 +62,8 @@ fn verify(name: DatasetName, path: Option<&Path>, json: bool) -> anyhow::Result<
         print_json(&checks)?;
     } else {
         let rows = checks.iter().map(|check| {
-            let verdict = match check.verdict {
-                Verdict::Published => "as published",
-                Verdict::SameContent => "as published, compressed anew",
-                Verdict::Different => "DIFFERENT from the published file",
-                Verdict::Unknown => "no checksum is published",
-            };
-            vec![format!("{}  {}  {verdict}", check.content_md5, check.file.display())]
+            let file = check.file.display();
+            vec![format!("{}  {file}  {}", check.content_md5, in_words(check.verdict))]
         });
         print_table(&rows.collect::<Vec<_>>())?;
     }

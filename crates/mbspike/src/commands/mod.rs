@@ -4,6 +4,7 @@ pub mod bench;
 pub mod data;
 pub mod energy;
 pub mod eval;
+mod fetch;
 pub mod info;
 pub mod plot;
 pub mod quantize;
