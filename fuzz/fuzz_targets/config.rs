@@ -14,7 +14,10 @@ fuzz_target!(|input: (&str, Vec<String>)| {
             for point in &sweep.points {
                 let text = point.config.to_toml().expect("a config is TOML");
                 let again = Sweep::parse(Path::new("again.toml"), &text, &[]);
-                assert_eq!(again.expect("a resolved config is right").points[0].config, point.config);
+                assert_eq!(
+                    again.expect("a resolved config is right").points[0].config,
+                    point.config
+                );
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),

@@ -10,10 +10,8 @@ use mbspike_data::{aedat, atis, dvs_gesture};
 
 fuzz_target!(|data: &[u8]| {
     let (file, sensor) = (Path::new("fuzz"), [34, 34]);
-    let read = [
-        atis::parse(data, sensor, file),
-        aedat::parse(data, sensor, i64::MIN..i64::MAX, file),
-    ];
+    let read =
+        [atis::parse(data, sensor, file), aedat::parse(data, sensor, i64::MIN..i64::MAX, file)];
     for events in read.into_iter().flatten() {
         for slicing in [Slicing::Number { n_frames: 3 }, Slicing::Time { n_frames: 3 }] {
             let frames = integrate(&events, &slicing, &View::whole(sensor)).expect("three frames");

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::catalog::DatasetName;
 use crate::{Dataset, Error, Result, cifar10, dvs_gesture, mnist, nmnist};
@@ -21,12 +22,87 @@ pub struct DatasetConfig {
     /// Test on a class-balanced part of this many samples; on all without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_size: Option<usize>,
+    /// Where event frames are kept between runs.
+    #[serde(default, skip_serializing_if = "FrameCachePlace::is_off")]
+    pub frame_cache: FrameCachePlace,
+}
+
+/// Where event frames are kept, so that recordings are integrated once and not in every epoch:
+/// `false`, `true` (the folder `mbspike/frames` of the user's cache folder) or a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum FrameCachePlace {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// In the user's cache folder.
+    User,
+    /// In this folder.
+    Folder(PathBuf),
+}
+
+impl FrameCachePlace {
+    fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
+
+    /// The folder; `None` if frames are not kept.
+    ///
+    /// # Errors
+    /// If the user has no cache folder.
+    pub fn folder(&self) -> Result<Option<PathBuf>> {
+        match self {
+            Self::Off => Ok(None),
+            Self::Folder(folder) => Ok(Some(folder.clone())),
+            Self::User => {
+                let message = "this user has no cache folder; name a folder instead of true";
+                let folder = dirs::cache_dir()
+                    .ok_or_else(|| Error::config("dataset.frame_cache", message))?;
+                Ok(Some(folder.join("mbspike").join("frames")))
+            }
+        }
+    }
+}
+
+impl Serialize for FrameCachePlace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Off => serializer.serialize_bool(false),
+            Self::User => serializer.serialize_bool(true),
+            Self::Folder(folder) => folder.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FrameCachePlace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Place;
+        impl Visitor<'_> for Place {
+            type Value = FrameCachePlace;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("true, false or a folder")
+            }
+
+            fn visit_bool<E>(self, is_on: bool) -> Result<FrameCachePlace, E> {
+                Ok(if is_on { FrameCachePlace::User } else { FrameCachePlace::Off })
+            }
+
+            fn visit_str<E: serde::de::Error>(self, folder: &str) -> Result<FrameCachePlace, E> {
+                if folder.is_empty() {
+                    return Err(E::invalid_value(serde::de::Unexpected::Str(folder), &self));
+                }
+                Ok(FrameCachePlace::Folder(folder.into()))
+            }
+        }
+        deserializer.deserialize_any(Place)
+    }
 }
 
 impl DatasetConfig {
     /// All of the dataset `name`, from wherever it is found.
     pub fn new(name: DatasetName) -> Self {
-        Self { name, path: None, train_size: None, test_size: None }
+        let frame_cache = FrameCachePlace::Off;
+        Self { name, path: None, train_size: None, test_size: None, frame_cache }
     }
 
     /// Refuses what cannot be loaded, before any file is touched.

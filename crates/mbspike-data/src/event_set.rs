@@ -79,7 +79,7 @@ impl Recording {
 /// Recordings of N-MNIST have at most some 50 KB.
 const MAX_RECORDING_BYTES: u64 = 1 << 26;
 
-fn read_bounded(file: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read_bounded(file: &Path) -> Result<Vec<u8>> {
     let mut input = File::open(file)?;
     let n_bytes = input.metadata()?.len();
     if n_bytes > MAX_RECORDING_BYTES {

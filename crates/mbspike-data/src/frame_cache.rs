@@ -3,7 +3,8 @@
 //! A cache is one file, named after a checksum of everything that shaped its frames: the format's
 //! version, each recording's place, size and time of change, and the encoder's settings. It is
 //! written under a temporary name and renamed when complete, so that a kill half-way leaves no
-//! cache, and two processes that build the same one at once each find a complete file.
+//! cache, and two processes that build the same one at once each find a complete file. What kills
+//! left under temporary names is removed by a later build.
 //!
 //! Format, all little-endian: the magic, the number of samples and of values per sample (`u64`),
 //! for each sample the position of its values times 2, plus 1 if they are wide (`u64`), then the
@@ -12,7 +13,7 @@
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use fs_err::File;
 use md5::{Digest, Md5};
@@ -22,6 +23,10 @@ use crate::event_set::Recording;
 use crate::{EncoderConfig, Error, EventSet, Result};
 
 const MAGIC: [u8; 8] = *b"mbspkFC1";
+/// How names of files begin that are not whole yet.
+const PARTIAL: &str = ".partial-";
+/// A build writes far more often than this.
+const ABANDONED: Duration = Duration::from_secs(3600);
 /// Recordings that are integrated at a time; bounds the memory of a build.
 const CHUNK: usize = 64;
 
@@ -41,6 +46,7 @@ impl FrameCache {
         folder: &Path,
         set: &EventSet,
         encoder: &EncoderConfig,
+        on_progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
         let path = folder.join(format!("{}-{}.frames", set.split.name(), key(set, encoder)?));
         let [height, width] = encoder.view(set.sensor).size();
@@ -49,8 +55,9 @@ impl FrameCache {
             return Ok(cache);
         }
         fs_err::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        let positions = build(file.as_file_mut(), set, encoder, n_values)?;
+        remove_leftovers(folder)?;
+        let mut file = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(folder)?;
+        let positions = build(file.as_file_mut(), set, encoder, n_values, on_progress)?;
         file.as_file().sync_all()?;
         let file = file.persist(&path).map_err(|error| error.error)?;
         let file = Mutex::new(File::from_parts(file, &path));
@@ -106,6 +113,20 @@ impl FrameCache {
     }
 }
 
+/// Removes files that a build wrote to more than an hour ago: its program was killed.
+fn remove_leftovers(folder: &Path) -> Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        let is_partial = entry.file_name().to_string_lossy().starts_with(PARTIAL);
+        // Of two programs that clean up at once, one finds the file gone.
+        let age = entry.metadata().ok().and_then(|m| m.modified().ok()?.elapsed().ok());
+        if is_partial && age.is_some_and(|age| age > ABANDONED) {
+            let _ = fs_err::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
 fn header_bytes(n_samples: usize) -> usize {
     24 + 8 * n_samples
 }
@@ -121,6 +142,7 @@ fn build(
     set: &EventSet,
     encoder: &EncoderConfig,
     n_values: usize,
+    on_progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<u64>> {
     let mut out = std::io::BufWriter::new(file);
     let mut position = header_bytes(set.len()) as u64;
@@ -141,6 +163,7 @@ fn build(
             out.write_all(&bytes)?;
             position += bytes.len() as u64;
         }
+        on_progress(positions.len(), set.len());
     }
     out.seek(SeekFrom::Start(0))?;
     out.write_all(&header_start(set.len(), n_values))?;

@@ -4,10 +4,13 @@
 //! (`slicers.py`), whole arrays equal, with one difference: where they fail on an empty slice there
 //! is an empty frame here.
 
+use std::collections::HashMap;
 use std::ops::Range;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::write_whole;
 use crate::{Error, Events, Result};
 
 /// Which events the frames of a recording gather. `N` is the number of events, `t` their times,
@@ -235,6 +238,33 @@ pub fn accumulate(frame: &mut [f32], events: &Events, range: Range<usize>, view:
             frame[usize::from(on) * plane + row * width + column] += 1.0;
         }
     }
+}
+
+/// Writes frames of height and width `size` to a safetensors file: the tensor `frames`,
+/// `[T, 2, H, W]`, f32, with `metadata`.
+///
+/// # Errors
+/// If the file cannot be written.
+///
+/// # Panics
+/// If `frames` is no row of frames of this size.
+pub fn save(
+    path: &Path,
+    frames: &[f32],
+    [height, width]: [usize; 2],
+    metadata: &[(&str, String)],
+) -> Result<()> {
+    let frame = 2 * height * width;
+    assert_eq!(frames.len() % frame, 0, "frames of [2, {height}, {width}]");
+    let bytes: Vec<u8> = frames.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let shape = vec![frames.len() / frame, 2, height, width];
+    let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &bytes);
+    let failed = |error: safetensors::SafeTensorError| std::io::Error::other(error.to_string());
+    let tensors = [("frames", tensor.map_err(failed)?)];
+    let metadata: HashMap<String, String> =
+        metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(failed)?;
+    write_whole(path, |file| file.write_all(&bytes))
 }
 
 /// The frames `[T, 2, H, W]` of a recording.

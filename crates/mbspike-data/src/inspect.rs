@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::frames::{Slicing, View, integrate};
-use crate::{Dataset, EventSet, ImageSet, Result, SampleSet};
+use crate::{Dataset, EventSet, Events, ImageSet, Result, SampleSet};
 
 /// What [`inspect`] finds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -68,6 +68,105 @@ pub struct RecordingStatistics {
     pub events_per_second: f64,
     /// Share of events that are ON.
     pub on_share: f64,
+    /// Mean number of events per second in each of [`N_RATES`] equal parts of a recording.
+    pub rates: Vec<f64>,
+}
+
+/// Parts of a recording whose rate of events is told.
+pub const N_RATES: usize = 24;
+
+/// What [`inspect_recording`] finds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RecordingInspection {
+    /// Number of events.
+    pub n_events: usize,
+    /// Height and width of the sensor.
+    pub sensor: [usize; 2],
+    /// Time of the first and of the last event in microseconds; absent without events.
+    pub times_us: Option<[i64; 2]>,
+    /// Time between the two in milliseconds.
+    pub duration_ms: f64,
+    /// Number of events per second; 0 if they are simultaneous.
+    pub events_per_second: f64,
+    /// Share of events that are ON; 0 without events.
+    pub on_share: f64,
+    /// Number of events per second in each of [`N_RATES`] equal parts of the duration.
+    pub rates: Vec<f64>,
+    /// Share of the pixels that have any event.
+    pub active_pixel_share: f64,
+    /// Column, row and number of events of the pixel with the most; absent without events.
+    pub busiest_pixel: Option<[usize; 3]>,
+}
+
+/// Counts, rate over time and balance of the polarities of a recording.
+pub fn inspect_recording(events: &Events) -> RecordingInspection {
+    let [height, width] = events.sensor;
+    let n_events = events.len();
+    let mut counts = vec![0_usize; height * width];
+    for (&x, &y) in events.x.iter().zip(&events.y) {
+        counts[usize::from(y) * width + usize::from(x)] += 1;
+    }
+    let n_on = events.on.iter().filter(|&&on| on).count();
+    // The first of those with the most events.
+    let busiest = (0..counts.len()).rev().max_by_key(|&at| counts[at]);
+    RecordingInspection {
+        n_events,
+        sensor: events.sensor,
+        times_us: events.t_us.first().zip(events.t_us.last()).map(|(&first, &last)| [first, last]),
+        duration_ms: events.duration_us() as f64 / 1e3,
+        events_per_second: per_second(n_events as f64, events.duration_us() as f64),
+        on_share: if n_events == 0 { 0.0 } else { n_on as f64 / n_events as f64 },
+        rates: rates(events),
+        active_pixel_share: counts.iter().filter(|&&n| n > 0).count() as f64
+            / counts.len().max(1) as f64,
+        busiest_pixel: busiest
+            .filter(|_| n_events > 0)
+            .map(|at| [at % width, at / width, counts[at]]),
+    }
+}
+
+/// The number of events per second in each of [`N_RATES`] equal parts of a recording's duration.
+fn rates(events: &Events) -> Vec<f64> {
+    let slicing = Slicing::Time { n_frames: N_RATES };
+    let ranges = slicing.ranges(&events.t_us).expect("a positive number of parts");
+    let part_us = events.duration_us() as f64 / N_RATES as f64;
+    ranges.iter().map(|range| per_second(range.len() as f64, part_us)).collect()
+}
+
+fn per_second(n_events: f64, duration_us: f64) -> f64 {
+    if duration_us > 0.0 { n_events / duration_us * 1e6 } else { 0.0 }
+}
+
+/// Numbers as a row of bars, the largest of full height.
+pub fn sparkline(values: &[f64]) -> String {
+    const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let largest = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    values
+        .iter()
+        .map(|value| BARS[(value / largest * 8.0).round().clamp(0.0, 8.0) as usize])
+        .collect()
+}
+
+impl std::fmt::Display for RecordingInspection {
+    /// Some lines of text.
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let [height, width] = self.sensor;
+        writeln!(f, "{} events on {height}x{width} pixels", self.n_events)?;
+        if let Some([first, last]) = self.times_us {
+            let duration = self.duration_ms;
+            writeln!(f, "time      {first} to {last} us, {duration:.1} ms")?;
+        }
+        let largest = self.rates.iter().copied().fold(0.0, f64::max);
+        writeln!(f, "rate      {:.0} events/s, at most {largest:.0}", self.events_per_second)?;
+        writeln!(f, "          |{}|", sparkline(&self.rates))?;
+        let on = 100.0 * self.on_share;
+        writeln!(f, "polarity  {on:.1} % ON, {:.1} % OFF", 100.0 - on)?;
+        write!(f, "pixels    {:.1} % have events", 100.0 * self.active_pixel_share)?;
+        if let Some([x, y, n]) = self.busiest_pixel {
+            write!(f, ", the most at x = {x}, y = {y}: {n}")?;
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Display for SetInspection {
@@ -84,11 +183,12 @@ impl std::fmt::Display for SetInspection {
             write!(
                 f,
                 ", of the first {}: {:.0} events ({smallest} to {largest}), {:.0} ms, {:.0} \
-                 events/s, {:.1} % ON",
+                 events/s |{}|, {:.1} % ON",
                 found.n_recordings,
                 found.mean_events,
                 found.mean_duration_ms,
                 found.events_per_second,
+                sparkline(&found.rates),
                 100.0 * found.on_share
             )?;
         }
@@ -125,11 +225,15 @@ fn inspect_set(set: &SampleSet, n_classes: usize) -> Result<SetInspection> {
 fn recording_statistics(set: &EventSet) -> Result<RecordingStatistics> {
     let n_recordings = set.len().min(N_INSPECTED_RECORDINGS);
     let (mut counts, mut n_on, mut duration_us) = (Vec::new(), 0, 0);
+    let mut mean_rates = vec![0.0; N_RATES];
     for index in 0..n_recordings {
         let events = set.read(index)?;
         counts.push(events.len());
         n_on += events.on.iter().filter(|&&on| on).count();
         duration_us += events.duration_us();
+        for (mean, rate) in mean_rates.iter_mut().zip(rates(&events)) {
+            *mean += rate / n_recordings as f64;
+        }
     }
     let n_events = counts.iter().sum::<usize>() as f64;
     let smallest = counts.iter().copied().min().unwrap_or(0);
@@ -141,6 +245,7 @@ fn recording_statistics(set: &EventSet) -> Result<RecordingStatistics> {
         mean_duration_ms: duration_us as f64 / 1e3 / n_recordings as f64,
         events_per_second: n_events / (duration_us as f64 / 1e6),
         on_share: n_on as f64 / n_events,
+        rates: mean_rates,
     })
 }
 
@@ -295,6 +400,29 @@ mod tests {
         assert_eq!(found.class_counts, [1, 2, 0]);
         let pixels = found.pixels.unwrap();
         assert_eq!((pixels.mean, pixels.std, pixels.nonzero_share), (vec![0.5], vec![0.5], 0.5));
+    }
+
+    #[test]
+    fn a_recording_is_counted_over_time_polarity_and_pixels() {
+        let mut events = Events::new([4, 6]);
+        for i in 0..240_i64 {
+            events.push(1000 * i, if i < 100 { 5 } else { 0 }, 3, i % 4 == 0);
+        }
+        events.push(240_000, 0, 3, true);
+        let found = inspect_recording(&events);
+        assert_eq!((found.n_events, found.times_us), (241, Some([0, 240_000])));
+        assert_eq!(found.duration_ms, 240.0);
+        assert_eq!(found.rates[..N_RATES - 1], [1000.0; N_RATES - 1]);
+        assert!((found.rates[N_RATES - 1] - 1100.0).abs() < 1e-9);
+        assert_eq!(found.on_share, 61.0 / 241.0);
+        assert_eq!(found.active_pixel_share, 2.0 / 24.0);
+        assert_eq!(found.busiest_pixel, Some([0, 3, 141]));
+        let text = found.to_string();
+        assert!(text.contains("x = 0, y = 3: 141") && text.contains("25.3 % ON"), "{text}");
+        assert_eq!(sparkline(&[0.0, 1.0, 4.0, 8.0]), " ▁▄█");
+        let nothing = inspect_recording(&Events::new([4, 6]));
+        assert_eq!((nothing.times_us, nothing.busiest_pixel), (None, None));
+        assert!(nothing.rates.iter().all(|&rate| rate == 0.0));
     }
 
     #[test]

@@ -50,11 +50,12 @@ pub mod locate;
 mod mnist;
 mod nmnist;
 mod order;
+mod recording;
 pub mod simulated;
 mod verify;
 
 pub use augment::AugmentConfig;
-pub use config::{DatasetConfig, load};
+pub use config::{DatasetConfig, FrameCachePlace, load};
 pub use dataset::{Dataset, ImageSet, SampleSet, Split, class_balanced_prefix};
 pub use encode::{EncodeKey, EncoderConfig, EncoderKind, FrameSplit};
 pub use error::{Error, Result};
@@ -64,9 +65,11 @@ pub use events::Events;
 pub use fetch::{FetchEvent, Fetched, fetch};
 pub use import::{Imported, ImportedFile, import};
 pub use inspect::{
-    Inspection, N_INSPECTED_RECORDINGS, PixelStatistics, RecordingStatistics, SetInspection,
-    contact_sheet, frame_strip, inspect,
+    Inspection, N_INSPECTED_RECORDINGS, N_RATES, PixelStatistics, RecordingInspection,
+    RecordingStatistics, SetInspection, contact_sheet, frame_strip, inspect, inspect_recording,
+    sparkline,
 };
 pub use loader::{Batch, Batches, Loader, LoaderConfig};
 pub use order::shuffled;
+pub use recording::{is_recording, parse_csv, read_recording, recordings_in};
 pub use verify::{FileCheck, Listing, Verdict, list, verify};

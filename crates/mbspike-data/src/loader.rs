@@ -104,12 +104,21 @@ impl Loader {
         Self { pool: Some(pool), ..self }
     }
 
-    /// Reads event frames from a cache in `folder`, which is built now if it is not there. Images
-    /// have no cache, nor have event frames with transforms, which are new in each epoch.
-    pub fn with_frame_cache(self, folder: &Path) -> Result<Self> {
+    /// Reads event frames from a cache in `folder`, which is built now if it is not there;
+    /// `on_progress` then hears how many of how many recordings are done. Images have no cache, nor
+    /// have event frames with transforms, which are new in each epoch.
+    ///
+    /// A program killed while it builds leaves no cache, and programs that build the same one at
+    /// once do not disturb each other.
+    pub fn with_frame_cache(
+        self,
+        folder: &Path,
+        on_progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self> {
         match &self.set {
             SampleSet::Events(set) if self.transforms().is_none() => {
-                let cache = FrameCache::open_or_build(folder, set, &self.config.encoder)?;
+                let cache =
+                    FrameCache::open_or_build(folder, set, &self.config.encoder, on_progress)?;
                 Ok(Self { frames: Some(Arc::new(cache)), ..self })
             }
             _ => Ok(self),

@@ -183,12 +183,14 @@ fn a_frame_cache_changes_nothing_and_notices_changed_files_and_settings() {
 
     let want = epoch(&loader(&set, encoder.clone(), 4));
     for _ in 0..2 {
-        let cached = loader(&set, encoder.clone(), 4).with_frame_cache(cache.path()).unwrap();
+        let cached = loader(&set, encoder.clone(), 4)
+            .with_frame_cache(cache.path(), &mut |_, _| {})
+            .unwrap();
         assert_eq!(epoch(&cached), want);
         assert_eq!(n_files(), 1);
     }
     let other = EncoderConfig { binary: true, ..encoder.clone() };
-    let binary = loader(&set, other, 4).with_frame_cache(cache.path()).unwrap();
+    let binary = loader(&set, other, 4).with_frame_cache(cache.path(), &mut |_, _| {}).unwrap();
     assert!(epoch(&binary)[0].x_seq.iter().all(|&value| value == 0.0 || value == 1.0));
     assert_eq!(n_files(), 2);
 
@@ -198,7 +200,7 @@ fn a_frame_cache_changes_nothing_and_notices_changed_files_and_settings() {
         &atis::to_bytes(&busy, Path::new("b")).unwrap(),
     );
     let fresh = epoch(&loader(&set, encoder.clone(), 4));
-    let cached = loader(&set, encoder, 4).with_frame_cache(cache.path()).unwrap();
+    let cached = loader(&set, encoder, 4).with_frame_cache(cache.path(), &mut |_, _| {}).unwrap();
     assert_eq!(epoch(&cached), fresh);
     assert_eq!(n_files(), 3);
 }
@@ -210,12 +212,19 @@ fn a_damaged_cache_is_built_again() {
     nmnist_folder(folder.path());
     let set = load_from(DatasetName::Nmnist, folder.path()).unwrap().train;
     let encoder = EncoderConfig::event_frame(FrameSplit::Time, 2);
-    let cached = || loader(&set, encoder.clone(), 4).with_frame_cache(cache.path()).unwrap();
+    let cached =
+        || loader(&set, encoder.clone(), 4).with_frame_cache(cache.path(), &mut |_, _| {}).unwrap();
     let want = epoch(&cached());
     let file = fs_err::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path();
+    let new = cache.path().join(".partial-new");
+    let old = cache.path().join(".partial-old");
+    fs_err::write(&new, "being written").unwrap();
+    let ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+    std::fs::File::create(&old).unwrap().set_modified(ago).unwrap();
     for damaged in [Vec::new(), b"junk".to_vec(), fs_err::read(&file).unwrap()[..100].to_vec()] {
         fs_err::write(&file, damaged).unwrap();
         assert_eq!(epoch(&cached()), want);
+        assert!(new.exists() && !old.exists(), "only what a kill left is removed");
     }
 }
 

@@ -120,6 +120,11 @@ impl Tally {
         self.loss / self.n_iterations.max(1) as f64
     }
 
+    /// Share of the time spent in waiting for data, in `0..=1`.
+    pub fn loader_share(&self) -> f64 {
+        if self.time_s > 0.0 { self.waited_s / self.time_s } else { 0.0 }
+    }
+
     /// Mean time of an iteration in seconds.
     pub fn step_time_s(&self) -> f64 {
         self.time_s / self.n_iterations.max(1) as f64

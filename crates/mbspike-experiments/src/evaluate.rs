@@ -1,5 +1,6 @@
 //! Accuracy, loss and activity of a network on a test set.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{D, DType, Device, Tensor};
@@ -8,7 +9,9 @@ use mbspike_lif::{Activity, Loss, Network};
 use rayon::ThreadPool;
 
 use crate::config::Config;
+use crate::observer::Observer;
 use crate::run::Error;
+use crate::sweep::Point;
 
 /// The epoch whose spikes samples are evaluated with: always the same, so that an accuracy is a
 /// function of weights and seed alone.
@@ -36,6 +39,19 @@ pub fn loader(config: &Config, set: SampleSet) -> Result<Loader, Error> {
         shuffle: false,
     };
     Ok(Loader::new(set, config)?)
+}
+
+/// `loader`, computing in `pool` and reading event frames from the cache that the config names.
+pub fn prepared(
+    loader: Loader,
+    point: &Point,
+    pool: &Arc<ThreadPool>,
+    observer: &dyn Observer,
+) -> Result<Loader, Error> {
+    let loader = loader.with_pool(Arc::clone(pool));
+    let Some(folder) = point.config.dataset.frame_cache.folder()? else { return Ok(loader) };
+    let mut on_progress = |n_done, n| observer.on_frames(point, n_done, n);
+    Ok(pool.install(|| loader.with_frame_cache(&folder, &mut on_progress))?)
 }
 
 /// Evaluates `network` on all samples of `loader`; `None` if `stop` was set on the way.

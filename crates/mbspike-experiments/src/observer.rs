@@ -34,6 +34,11 @@ pub trait Observer: Sync {
         let _ = (point, iteration);
     }
 
+    /// Before the first iteration: the frames of `n_done` of `n` recordings are in the cache that is being built.
+    fn on_frames(&self, point: &Point, n_done: usize, n: usize) {
+        let _ = (point, n_done, n);
+    }
+
     /// An iteration is done.
     fn on_iteration(&self, point: &Point, iteration: &Iteration) {
         let _ = (point, iteration);

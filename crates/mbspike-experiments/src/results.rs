@@ -114,6 +114,9 @@ pub struct EpochRecord {
     pub epoch_time_s: f64,
     /// Mean wall time of a training iteration in seconds.
     pub step_time_s: f64,
+    /// Share of the training iterations' time spent in waiting for data, in `0..=1`.
+    #[serde(default)]
+    pub loader_share: f64,
 }
 
 /// How a run ended.
@@ -179,6 +182,10 @@ pub struct Summary {
     pub final_mean_spike: Vec<f64>,
     /// Median over windows of the mean time of an iteration, in seconds.
     pub median_step_time_s: Option<f64>,
+    /// Share of all training iterations' time spent in waiting for data, in `0..=1`; absent without
+    /// iterations.
+    #[serde(default)]
+    pub loader_share: Option<f64>,
     /// Wall time of training and evaluation in seconds, over all resumed parts.
     pub wall_time_s: f64,
     /// Trainable numbers.

@@ -315,7 +315,8 @@ pub fn evaluate_run(
     checkpoint::load_weights(&folder.join(CHECKPOINT_FILE), &network)?;
     let dataset = mbspike_data::load(&config.dataset)?;
     let pool = thread_pool()?;
-    let loader = evaluate::loader(config, dataset.test)?.with_pool(Arc::clone(&pool));
+    let loader = evaluate::loader(config, dataset.test)?;
+    let loader = evaluate::prepared(loader, point, &pool, observer)?;
     let mut on_batch = |n_done| observer.on_evaluation(point, n_done, loader.n_batches());
     let loss = config.loss();
     let evaluation = evaluate(&mut network, &loader, loss, &pool, stop, &mut on_batch)?;

@@ -19,10 +19,16 @@ pub(crate) fn summarize(
 ) -> Result<Summary, Error> {
     let records = read_metrics(&folder.join(METRICS_FILE))?;
     let mut step_times = Vec::new();
+    let (mut time_s, mut waited_s) = (0.0, 0.0);
     let mut epochs: Vec<&EpochRecord> = Vec::new();
     for record in &records {
         match record {
-            Record::Window(window) => step_times.push(window.step_time_s),
+            Record::Window(window) => {
+                step_times.push(window.step_time_s);
+                let window_s = window.step_time_s * window.n_iterations as f64;
+                time_s += window_s;
+                waited_s += window_s * window.loader_share;
+            }
             Record::Epoch(epoch) => epochs.push(epoch),
         }
     }
@@ -51,6 +57,7 @@ pub(crate) fn summarize(
         final_nonzero_rate: last.map_or_else(Vec::new, |epoch| epoch.test_nonzero_rate.clone()),
         final_mean_spike: last.map_or_else(Vec::new, |epoch| epoch.test_mean_spike.clone()),
         median_step_time_s: median(step_times),
+        loader_share: (time_s > 0.0).then(|| waited_s / time_s),
         wall_time_s: trainer.progress().wall_time_s,
         n_parameters: parameters.iter().map(|p| p.var.elem_count() as u64).sum(),
         status: match end {

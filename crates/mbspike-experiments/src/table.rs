@@ -85,6 +85,7 @@ fn columns(summaries: &[Summary]) -> Vec<Column> {
         }
     }
     add("median_step_time_s", number(&|s| s.median_step_time_s));
+    add("loader_share", number(&|s| s.loader_share));
     add("wall_time_s", number(&|s| Some(s.wall_time_s)));
     add("status", text(&|s| Some(s.status.name().to_owned())));
     add("dataset", text(&|s| Some(s.dataset.name.clone())));

@@ -71,6 +71,7 @@ impl<'a> Trainer<'a> {
         } else {
             Progress::default()
         };
+        setting.observer.on_run_start(point, progress.iterations);
         let train_loader = LoaderConfig {
             encoder: config.encoder.clone(),
             augment: config.augment(),
@@ -81,6 +82,8 @@ impl<'a> Trainer<'a> {
         };
         let train_loader = Loader::new(setting.dataset.train.clone(), train_loader)?;
         let test_loader = evaluate::loader(config, setting.dataset.test.clone())?;
+        let prepared = |loader| evaluate::prepared(loader, point, setting.pool, setting.observer);
+        let (train_loader, test_loader) = (prepared(train_loader)?, prepared(test_loader)?);
         let metrics = MetricsLog::open(&folder.join(METRICS_FILE), progress.metrics_bytes)?;
         Ok(Self {
             point,
@@ -89,8 +92,8 @@ impl<'a> Trainer<'a> {
             network,
             optimizer,
             ema,
-            train_loader: train_loader.with_pool(Arc::clone(setting.pool)),
-            test_loader: test_loader.with_pool(Arc::clone(setting.pool)),
+            train_loader,
+            test_loader,
             metrics,
             progress,
             saved: Instant::now(),
@@ -109,7 +112,6 @@ impl<'a> Trainer<'a> {
 
     /// Trains to the end, or until asked to stop.
     pub fn train(&mut self) -> Result<End, Error> {
-        self.setting.observer.on_run_start(self.point, self.progress.iterations);
         while self.progress.epochs < self.point.config.train.epochs {
             let epoch = self.progress.epochs;
             let mut batches = self.train_loader.epoch(epoch, self.progress.batches);
@@ -244,7 +246,7 @@ impl<'a> Trainer<'a> {
             mean_spike: activity.mean_value(),
             lr: self.lr(),
             step_time_s: window.step_time_s(),
-            loader_share: if window.time_s > 0.0 { window.waited_s / window.time_s } else { 0.0 },
+            loader_share: window.loader_share(),
         }))?;
         Ok(())
     }
@@ -288,6 +290,7 @@ impl<'a> Trainer<'a> {
             test_mean_spike: evaluation.activity.mean_value(),
             epoch_time_s: epoch.time_s + time_s,
             step_time_s: epoch.step_time_s(),
+            loader_share: epoch.loader_share(),
         };
         self.metrics.append(&Record::Epoch(record.clone()))?;
         self.setting.observer.on_epoch_end(self.point, &record);

@@ -55,6 +55,7 @@ fn write_run(folder: &Path, bits: u32, time_steps: usize, repeat: u32, n_epochs:
             test_mean_spike: rates(iteration),
             epoch_time_s: 6.0,
             step_time_s: 0.03,
+            loader_share: 0.01,
         };
         log.append(&Record::Epoch(record)).unwrap();
     }
@@ -83,6 +84,7 @@ fn write_run(folder: &Path, bits: u32, time_steps: usize, repeat: u32, n_epochs:
         final_nonzero_rate: rates(last),
         final_mean_spike: rates(last),
         median_step_time_s: Some(0.03),
+        loader_share: Some(0.01),
         wall_time_s: 30.0,
         n_parameters: 11_240,
         status: Status::Finished,
@@ -108,6 +110,20 @@ fn write_run(folder: &Path, bits: u32, time_steps: usize, repeat: u32, n_epochs:
 fn names(files: &[std::path::PathBuf]) -> Vec<String> {
     let name = |f: &std::path::PathBuf| f.file_name().unwrap().to_string_lossy().into_owned();
     files.iter().map(name).collect()
+}
+
+#[test]
+fn recordings_are_drawn_in_space_and_time() {
+    let mut recording = mbspike_data::Events::new([34, 34]);
+    assert!(figure::events(&recording).is_err(), "nothing to draw");
+    recording.push(7, 33, 0, true);
+    figure::events(&recording).unwrap().png().unwrap();
+    for i in 0..20_000_i64 {
+        recording.push(8 + i * 15, (i % 34) as u16, (i * i % 34) as u16, i % 3 == 0);
+    }
+    let svg = figure::events(&recording).unwrap().svg().to_owned();
+    assert!(svg.contains("one in 3 of 20001 events"));
+    assert_eq!(svg.matches("<circle").count(), 6667);
 }
 
 #[test]

@@ -59,7 +59,9 @@ fn outcome(folder: &Path) -> (Vec<u8>, Vec<Record>) {
     for record in &mut records {
         match record {
             Record::Window(window) => (window.step_time_s, window.loader_share) = (0.0, 0.0),
-            Record::Epoch(epoch) => (epoch.epoch_time_s, epoch.step_time_s) = (0.0, 0.0),
+            Record::Epoch(epoch) => {
+                (epoch.epoch_time_s, epoch.step_time_s, epoch.loader_share) = (0.0, 0.0, 0.0);
+            }
         }
     }
     (std::fs::read(folder.join("checkpoint.safetensors")).unwrap(), records)

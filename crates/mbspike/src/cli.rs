@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use mbspike_data::catalog::DatasetName;
 use mbspike_experiments::sweep::Shard;
 
@@ -170,20 +170,81 @@ pub enum DataCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Print shapes, class counts and statistics of a dataset, and draw a sheet of samples.
-    Inspect {
-        /// The dataset.
-        dataset: DatasetName,
-        /// The folder that holds it.
-        #[arg(long, value_name = "DIR")]
-        path: Option<PathBuf>,
-        /// Write a sheet of samples, one row per class, to this PNG file.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-        /// Print what is found as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Integrate a recording of an event camera into frames.
+    Frames(FramesArgs),
+    /// Print counts and statistics of a dataset or of one recording, and draw pictures of it.
+    Inspect(InspectArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A dataset, or the file of a recording (.bin, .aedat, .npz, .csv).
+    pub target: String,
+    /// The folder that holds the dataset.
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+    /// Height and width of the sensor of a recording, as in 34x34.
+    #[arg(long, value_name = "HxW", value_parser = sensor)]
+    pub sensor: Option<[usize; 2]>,
+    /// Write a picture to this PNG file: a sheet of samples, one row per class, or the frames of a
+    /// recording in a strip.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Draw a recording, or a dataset's first, in space and time, to this PNG or SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Print what is found as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct FramesArgs {
+    /// The file of a recording: .bin (N-MNIST), .aedat (3.1), .npz, .csv.
+    pub file: PathBuf,
+    /// Which events a frame gathers, as SpikingJelly (number, time, duration) or Tonic do.
+    #[arg(long, value_enum)]
+    pub split: SplitName,
+    /// The number of frames, for number, time, tonic-time-bins and tonic-event-bins.
+    #[arg(long, value_name = "T", value_parser = positive)]
+    pub time_steps: Option<usize>,
+    /// Length of a frame in microseconds, for duration and tonic-time-window.
+    #[arg(long, value_name = "US", value_parser = positive)]
+    pub us: Option<usize>,
+    /// Events of a frame, for tonic-event-count.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub count: Option<usize>,
+    /// By how much frames overlap: a share of a bin, microseconds of a window, or events of a count.
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub overlap: f64,
+    /// Keep a last window that is not full.
+    #[arg(long)]
+    pub include_incomplete: bool,
+    /// Height and width of the sensor, as in 34x34; .bin and .aedat have N-MNIST's and DVS128's
+    /// without it.
+    #[arg(long, value_name = "HxW", value_parser = sensor)]
+    pub sensor: Option<[usize; 2]>,
+    /// The safetensors file to write: the tensor `frames`, [T, 2, H, W].
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SplitName {
+    /// T frames of equally many events, the remainder in the last.
+    Number,
+    /// T frames of equal times, the remainder in the last.
+    Time,
+    /// As many frames of --us as are needed.
+    Duration,
+    /// Tonic's n_time_bins.
+    TonicTimeBins,
+    /// Tonic's n_event_bins.
+    TonicEventBins,
+    /// Tonic's time_window.
+    TonicTimeWindow,
+    /// Tonic's event_count.
+    TonicEventCount,
 }
 
 #[derive(Debug, Subcommand)]
@@ -231,5 +292,13 @@ fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n) if n > 0 => Ok(n),
         _ => Err("expected a whole number, at least 1".to_owned()),
+    }
+}
+
+fn sensor(text: &str) -> Result<[usize; 2], String> {
+    let sizes = text.split_once('x').and_then(|(h, w)| Some([h.parse().ok()?, w.parse().ok()?]));
+    match sizes {
+        Some(sizes) if sizes.iter().all(|size| (1..=1 << 15).contains(size)) => Ok(sizes),
+        _ => Err("expected height and width, as in 34x34".to_owned()),
     }
 }

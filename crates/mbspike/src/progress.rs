@@ -139,6 +139,14 @@ impl Observer for Progress {
         state.runs.insert(point.id.clone(), Run { bar, last: String::new() });
     }
 
+    fn on_frames(&self, point: &Point, n_done: usize, n: usize) {
+        self.with_run(point, |run| {
+            run.bar.set_length(n as u64);
+            run.bar.set_position(n_done as u64);
+            run.bar.set_message("recordings integrated");
+        });
+    }
+
     fn on_iteration(&self, point: &Point, iteration: &Iteration) {
         self.with_run(point, |run| {
             run.bar.set_length(iteration.n_batches as u64);

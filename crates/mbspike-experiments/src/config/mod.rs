@@ -3,7 +3,7 @@
 //! | table | keys |
 //! |---|---|
 //! | | `name`, `seed` |
-//! | `[dataset]` | `name`, `path`, `train_size`, `test_size` |
+//! | `[dataset]` | `name`, `path`, `train_size`, `test_size`, `frame_cache` |
 //! | `[encoder]` | `kind`, `time_steps`, … |
 //! | `[network]` | `arch` or `preset`; `readout`, `bias`, `execution`, `checkpoint_steps` |
 //! | `[neuron]` | `bits`, `layer_bits`, `tau`, `learnable_tau`, `v_threshold`, `reset`, `detach_reset`, `decay_input`, `surrogate`, `shift` |
@@ -22,7 +22,7 @@ mod wire;
 
 use std::fmt::Write as _;
 
-use mbspike_data::{AugmentConfig, DatasetConfig, EncoderConfig};
+use mbspike_data::{AugmentConfig, DatasetConfig, EncoderConfig, FrameCachePlace};
 use mbspike_lif::optim::OptimizerConfig;
 use mbspike_lif::schedule::Schedule;
 use mbspike_lif::{
@@ -153,12 +153,13 @@ impl Config {
         toml::to_string(self)
     }
 
-    /// The part of the config that decides the results: without the place of the data and the
-    /// times of checkpoints.
+    /// The part of the config that decides the results: without the places of data and frames
+    /// and the times of checkpoints.
     #[must_use]
     pub fn identity(&self) -> Self {
         let mut config = self.clone();
         config.dataset.path = None;
+        config.dataset.frame_cache = FrameCachePlace::Off;
         config.train.checkpoint_every = None;
         config.train.checkpoint_every_s = None;
         config

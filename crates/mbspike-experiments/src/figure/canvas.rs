@@ -113,6 +113,15 @@ impl Figure {
         write(&png, &self.png()?)?;
         Ok([svg, png])
     }
+
+    /// Writes the figure to one file, as PNG or, if its name ends so, as SVG.
+    pub fn save_as(&self, path: &Path) -> Result<()> {
+        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg")) {
+            write(path, self.svg.as_bytes())
+        } else {
+            write(path, &self.png()?)
+        }
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -5,6 +5,8 @@
 //! [`test_accuracy`], [`time_to_target`], [`final_accuracy`], [`nonzero_rate`],
 //! [`final_nonzero_rate`] from a [`Sweep`], [`spike_function`] from the parameters of a neuron.
 //! [`draw_energy`] does the same for estimates of energy.
+//! [`final_nonzero_rate`] from a [`Sweep`], [`spike_function`] from the parameters of a neuron,
+//! [`events()`] from a recording.
 //!
 //! Style: one column of a paper is 3.3 inches, so text is 7 to 8 points at that width. Up to four
 //! series have the colours of Okabe & Ito (2008), which are told apart with every kind of colour
@@ -15,6 +17,7 @@ mod axes;
 mod canvas;
 mod dot_plot;
 mod energy;
+mod events;
 mod legend;
 mod line_panels;
 mod nonzero_rate;
@@ -34,6 +37,7 @@ pub use energy::{
     accuracy_energy, draw_energy, energy_figures, energy_sensitivity, inference_energy_by_model,
     inference_energy_normalized, inference_time, training_energy, training_energy_normalized,
 };
+pub use events::events;
 pub use nonzero_rate::{final_nonzero_rate, nonzero_rate};
 pub use spike_function::{spike_function, spike_function_shifts};
 pub use sweep::{Group, Run, Sweep};

@@ -1,11 +1,12 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use mbspike_data::Verdict;
 use mbspike_data::catalog::DatasetName;
-use mbspike_data::{DatasetConfig, Verdict};
 
 use super::fetch::{fetch, import};
+use super::frames::frames;
+use super::inspect::inspect;
 use super::{print_json, print_table};
 use crate::cli::DataCommand;
 
@@ -19,9 +20,8 @@ pub fn data(command: &DataCommand, quiet: bool) -> anyhow::Result<ExitCode> {
             import(*dataset, from, path.as_deref(), *json)
         }
         DataCommand::Verify { dataset, path, json } => verify(*dataset, path.as_deref(), *json),
-        DataCommand::Inspect { dataset, path, out, json } => {
-            inspect(*dataset, path.clone(), out.as_deref(), *json, quiet)
-        }
+        DataCommand::Frames(args) => frames(args, quiet),
+        DataCommand::Inspect(args) => inspect(args, quiet),
     }
 }
 
@@ -69,36 +69,4 @@ fn verify(name: DatasetName, path: Option<&Path>, json: bool) -> anyhow::Result<
     }
     let is_different = checks.iter().any(|check| check.verdict == Verdict::Different);
     Ok(if is_different { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-fn inspect(
-    name: DatasetName,
-    path: Option<PathBuf>,
-    out: Option<&Path>,
-    json: bool,
-    quiet: bool,
-) -> anyhow::Result<ExitCode> {
-    let dataset = mbspike_data::load(&DatasetConfig { path, ..DatasetConfig::new(name) })?;
-    let inspection = mbspike_data::inspect(&dataset)?;
-    if json {
-        print_json(&inspection)?;
-    } else {
-        let mut rows = vec![vec![format!("{} from {}", inspection.name, inspection.source)]];
-        for (split, set) in [("train", &inspection.train), ("test", &inspection.test)] {
-            rows.push(vec![format!("{split}: {set}")]);
-        }
-        let counts = inspection.train.class_counts.iter().zip(&inspection.test.class_counts);
-        for (class, (train, test)) in inspection.class_names.iter().zip(counts) {
-            rows.push(vec![format!("  {class:<16}{train:>8}{test:>8}")]);
-        }
-        print_table(&rows)?;
-    }
-    if let Some(out) = out {
-        let sheet = mbspike_data::contact_sheet(&dataset.train, 12, 2)?;
-        std::fs::write(out, sheet).with_context(|| format!("cannot write {}", out.display()))?;
-        if !quiet {
-            eprintln!("wrote {}", out.display());
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -71,6 +71,7 @@ fn print_report(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
         "train accuracy",
         "iterations to target",
         "ms a step",
+        "% of it waiting for data",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for (label, runs) in groups(&report.summaries) {
@@ -87,6 +88,7 @@ fn print_report(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
             over(&|run| run.final_train_accuracy, 1.0, 4),
             over(&|run| run.iterations_to_target.map(|n| n as f64), 1.0, 0),
             over(&|run| run.median_step_time_s, 1e3, 1),
+            over(&|run| run.loader_share, 100.0, 1),
         ]);
     }
     print_table(&rows)?;

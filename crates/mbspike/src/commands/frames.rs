@@ -1,0 +1,80 @@
+use std::process::ExitCode;
+
+use mbspike_data::frames::{Slicing, View, integrate, save};
+use mbspike_data::{Error, read_recording};
+
+use super::print_table;
+use crate::cli::{FramesArgs, SplitName};
+
+pub fn frames(args: &FramesArgs, quiet: bool) -> anyhow::Result<ExitCode> {
+    let slicing = slicing(args)?;
+    let events = read_recording(&args.file, args.sensor)?;
+    let view = View::whole(events.sensor);
+    let frames = integrate(&events, &slicing, &view)?;
+    let [height, width] = view.size();
+    let metadata = [
+        ("recording", args.file.display().to_string()),
+        ("slicing", serde_json::to_string(&slicing)?),
+    ];
+    save(&args.out, &frames, view.size(), &metadata)?;
+    let n_frames = frames.len() / (2 * height * width);
+    if !quiet {
+        let (n, file) = (events.len(), args.file.display());
+        eprintln!("{file}: {n} events in {n_frames} frames of {height}x{width}");
+    }
+    print_table(&[vec![args.out.display().to_string()]])?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was asked for; an option that the split needs must be there, and no other.
+fn slicing(args: &FramesArgs) -> Result<Slicing, Error> {
+    let wrong = |key: &str, message: &str| Error::Config {
+        key: key.to_owned(),
+        message: message.to_owned(),
+    };
+    let (needed, has_overlap) = match args.split {
+        SplitName::Number | SplitName::Time => ("--time-steps", false),
+        SplitName::TonicTimeBins | SplitName::TonicEventBins => ("--time-steps", true),
+        SplitName::Duration => ("--us", false),
+        SplitName::TonicTimeWindow => ("--us", true),
+        SplitName::TonicEventCount => ("--count", true),
+    };
+    let given = [("--time-steps", args.time_steps), ("--us", args.us), ("--count", args.count)];
+    for (option, value) in given {
+        if option == needed && value.is_none() {
+            return Err(wrong(option, "this split needs it"));
+        }
+        if option != needed && value.is_some() {
+            return Err(wrong(option, "this split has no such option"));
+        }
+    }
+    let is_window = matches!(args.split, SplitName::TonicTimeWindow | SplitName::TonicEventCount);
+    if (args.overlap != 0.0 && !has_overlap) || !args.overlap.is_finite() || args.overlap < 0.0 {
+        return Err(wrong("--overlap", "this split has no such overlap"));
+    }
+    if is_window && args.overlap.fract() != 0.0 {
+        return Err(wrong("--overlap", "expected a whole number for this split"));
+    }
+    if args.include_incomplete && !is_window {
+        return Err(wrong("--include-incomplete", "this split has no such option"));
+    }
+    let value = given.into_iter().find_map(|(_, value)| value).unwrap_or(0);
+    let (overlap, include_incomplete) = (args.overlap, args.include_incomplete);
+    let slicing = match args.split {
+        SplitName::Number => Slicing::Number { n_frames: value },
+        SplitName::Time => Slicing::Time { n_frames: value },
+        SplitName::Duration => Slicing::Duration { us: value as i64 },
+        SplitName::TonicTimeBins => Slicing::TonicTimeBins { n_frames: value, overlap },
+        SplitName::TonicEventBins => Slicing::TonicEventBins { n_frames: value, overlap },
+        SplitName::TonicTimeWindow => Slicing::TonicTimeWindow {
+            us: value as i64,
+            overlap_us: overlap as i64,
+            include_incomplete,
+        },
+        SplitName::TonicEventCount => {
+            Slicing::TonicEventCount { count: value, overlap: overlap as usize, include_incomplete }
+        }
+    };
+    slicing.validate()?;
+    Ok(slicing)
+}
