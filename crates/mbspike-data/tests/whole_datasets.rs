@@ -8,8 +8,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use mbspike_data::catalog::DatasetName;
 use mbspike_data::{
-    AugmentConfig, DatasetConfig, EncoderConfig, EncoderKind, Verdict, contact_sheet, fetch,
-    inspect, list, load, verify,
+    AugmentConfig, DatasetConfig, EncoderConfig, EncoderKind, FrameCachePlace, Verdict,
+    contact_sheet, fetch, inspect, list, load, verify,
 };
 
 #[test]
@@ -88,6 +88,23 @@ fn configs_read_as_designed_and_refuse_misspelt_keys() {
     assert_eq!(dataset.train_size, Some(1000));
     assert!(toml::from_str::<DatasetConfig>("name = \"fashion\"").is_err());
     assert!(toml::from_str::<DatasetConfig>("name = \"mnist\"\npaht = \"x\"").is_err());
+
+    let cache = |value: &str| {
+        let text = format!("name = \"nmnist\"\nframe_cache = {value}");
+        toml::from_str::<DatasetConfig>(&text).map(|dataset| {
+            // What is written reads back as itself.
+            let again: DatasetConfig = toml::from_str(&toml::to_string(&dataset).unwrap()).unwrap();
+            assert_eq!(again, dataset);
+            dataset.frame_cache
+        })
+    };
+    assert_eq!(cache("false").unwrap(), FrameCachePlace::Off);
+    assert_eq!(cache("true").unwrap(), FrameCachePlace::User);
+    let place = cache("\"/frames\"").unwrap();
+    assert_eq!(place.folder().unwrap(), Some("/frames".into()));
+    for wrong in ["1", "\"\"", "[]"] {
+        assert!(cache(wrong).unwrap_err().to_string().contains("true, false or a folder"));
+    }
 
     let encoder: EncoderConfig = toml::from_str("kind = \"poisson\"\ntime_steps = 10").unwrap();
     assert_eq!((encoder.kind, encoder.time_steps), (EncoderKind::Poisson, 10));

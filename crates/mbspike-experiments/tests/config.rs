@@ -230,6 +230,9 @@ fn wrong_sweeps_are_refused() {
 fn the_place_of_the_data_does_not_change_a_run() {
     let hash = |settings: &[&str]| with(settings).unwrap().points[0].config.hash().unwrap();
     assert_eq!(hash(&["dataset.path=/elsewhere", "train.checkpoint_every=5"]), hash(&[]));
+    assert_eq!(hash(&["dataset.frame_cache=true"]), hash(&["dataset.frame_cache=\"/frames\""]));
+    let error = with(&["dataset.frame_cache=3"]).unwrap_err().to_string();
+    assert!(error.contains("dataset.frame_cache: expected true, false or a folder"), "{error}");
     assert_ne!(hash(&["train.batch_size=33"]), hash(&[]));
 }
 

@@ -310,4 +310,15 @@ fn a_summary_says_what_the_records_say() {
         })
         .sum();
     assert_eq!(n_iterations, 10);
+    let (mut time_s, mut waited_s) = (0.0, 0.0);
+    for record in &records {
+        if let Record::Window(window) = record {
+            assert!((0.0..=1.0).contains(&window.loader_share), "{}", window.loader_share);
+            time_s += window.step_time_s * window.n_iterations as f64;
+            waited_s += window.step_time_s * window.n_iterations as f64 * window.loader_share;
+        }
+    }
+    let share = summary.loader_share.unwrap();
+    assert!((share - waited_s / time_s).abs() < 1e-9, "{share}");
+    assert!(waited_s > 0.0, "the first batch is never ready at once");
 }

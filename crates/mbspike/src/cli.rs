@@ -237,13 +237,13 @@ pub enum SplitName {
     Time,
     /// As many frames of --us as are needed.
     Duration,
-    /// Tonic's n_time_bins.
+    /// Tonic's `n_time_bins`.
     TonicTimeBins,
-    /// Tonic's n_event_bins.
+    /// Tonic's `n_event_bins`.
     TonicEventBins,
-    /// Tonic's time_window.
+    /// Tonic's `time_window`.
     TonicTimeWindow,
-    /// Tonic's event_count.
+    /// Tonic's `event_count`.
     TonicEventCount,
 }
 
