@@ -9,9 +9,12 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-use mbspike_data::frames::{Slicing, View, integrate};
-use mbspike_data::{Result, read_recording, recordings_in};
+use mbspike_data::{EncoderConfig, Events, FrameSplit, Result, read_recording, recordings_in};
 use rayon::prelude::*;
+
+/// The program's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[expect(clippy::print_stdout, reason = "an example's output")]
 fn main() -> Result<(), Box<dyn Error>> {
@@ -19,18 +22,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = arguments.first().ok_or("usage: integrate_folder FOLDER [T]")?;
     let n_frames = arguments.get(1).map_or(Ok(10), |text| text.parse())?;
     let files = recordings_in(Path::new(folder))?;
-    let slicing = Slicing::Number { n_frames };
+    let encoder = EncoderConfig::event_frame(FrameSplit::Number, n_frames);
     for line in std::io::stdin().lines() {
         line?;
         let start = Instant::now();
-        let counts = files.par_iter().map(|file| {
+        let counts = files.par_iter().map_init(Vec::new, |frames, file| {
             let events = read_recording(file, None)?;
-            let frames = integrate(&events, &slicing, &View::whole(events.sensor))?;
-            Ok(frames.iter().map(|&count| f64::from(count)).sum::<f64>())
+            encoder.frames_into(&events, room_for(&encoder, &events, frames))?;
+            Ok(events.len())
         });
-        let n_events: f64 = counts.collect::<Result<Vec<f64>>>()?.iter().sum();
+        let n_events: usize = counts.collect::<Result<Vec<usize>>>()?.iter().sum();
         let (seconds, n) = (start.elapsed().as_secs_f64(), files.len());
         println!("{{\"s\": {seconds}, \"n_recordings\": {n}, \"n_events\": {n_events}}}");
     }
     Ok(())
+}
+
+/// The same memory for every recording, as in training.
+fn room_for<'a>(encoder: &EncoderConfig, events: &Events, room: &'a mut Vec<f32>) -> &'a mut [f32] {
+    room.resize(encoder.time_steps * 2 * events.sensor[0] * events.sensor[1], 0.0);
+    room
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
+use std::fmt::Write;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -46,7 +47,8 @@ fn every_format_gives_the_same_events() {
     let mut table = "t,x,y,p\n".to_owned();
     for i in 0..events.len() {
         let (t, x, y, on) = (events.t_us[i], events.x[i], events.y[i], events.on[i]);
-        table += &format!("{t},{x},{y},{}\n", if on { 1 } else { -1 });
+        let p = if on { 1 } else { -1 };
+        writeln!(table, "{t},{x},{y},{p}").unwrap();
     }
     fs_err::write(inside("c.CSV"), table).unwrap();
     write_npz(&inside("d.npz"), &arrays(&events, DType::U32));
