@@ -3,10 +3,8 @@
 //! [`draw_all`] reads a run folder and writes every figure that its records allow into
 //! `<folder>/figures/`. Each figure is also a function of plain data: [`train_accuracy`],
 //! [`test_accuracy`], [`time_to_target`], [`final_accuracy`], [`nonzero_rate`],
-//! [`final_nonzero_rate`] from a [`Sweep`], [`spike_function`] from the parameters of a neuron.
-//! [`draw_energy`] does the same for estimates of energy.
 //! [`final_nonzero_rate`] from a [`Sweep`], [`spike_function`] from the parameters of a neuron,
-//! [`events()`] from a recording.
+//! [`events()`] from a recording. [`draw_energy`] does the same for estimates of energy.
 //!
 //! Style: one column of a paper is 3.3 inches, so text is 7 to 8 points at that width. Up to four
 //! series have the colours of Okabe & Ito (2008), which are told apart with every kind of colour
