@@ -16,12 +16,12 @@ use std::sync::Arc;
 use crate::catalog::DatasetName;
 use crate::event_set::{EventSet, Recording};
 use crate::locate::{not_found, search_folders};
-use crate::simulated::is_simulated;
+use crate::simulate::is_simulated;
 use crate::{Dataset, Error, Result, SampleSet, Split};
 
-const SENSOR: [usize; 2] = [128, 128];
-const LISTS: [&str; 2] = ["trials_to_train.txt", "trials_to_test.txt"];
-const TABLE_HEADER: &str = "class,startTime_usec,endTime_usec";
+pub(crate) const SENSOR: [usize; 2] = [128, 128];
+pub(crate) const LISTS: [&str; 2] = ["trials_to_train.txt", "trials_to_test.txt"];
+pub(crate) const TABLE_HEADER: &str = "class,startTime_usec,endTime_usec";
 
 /// Loads DVS128 Gesture from `path` or from where it is found.
 pub(crate) fn load(path: Option<&Path>) -> Result<Dataset> {
@@ -38,7 +38,7 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Dataset> {
         test: SampleSet::Events(load_split(&folder, LISTS[1], Split::Test)?.into()),
         class_names: name.info().class_names.iter().map(|&name| name.to_owned()).collect(),
         source: folder.display().to_string(),
-        simulated: is_simulated(&folder),
+        simulated: is_simulated(&folder)?,
     })
 }
 

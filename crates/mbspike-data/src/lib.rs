@@ -51,7 +51,7 @@ mod mnist;
 mod nmnist;
 mod order;
 mod recording;
-pub mod simulated;
+pub mod simulate;
 mod verify;
 
 pub use augment::AugmentConfig;

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use crate::catalog::DatasetName;
 use crate::event_set::{EventSet, Recording, ZipEntry};
 use crate::locate::{not_found, search_folders};
-use crate::simulated::is_simulated;
+use crate::simulate::is_simulated;
 use crate::{Dataset, Error, Result, SampleSet, Split};
 
-const SENSOR: [usize; 2] = [34, 34];
+pub(crate) const SENSOR: [usize; 2] = [34, 34];
 
 /// Loads N-MNIST from `path` (a folder or a zip archive) or from where it is found.
 pub(crate) fn load(path: Option<&Path>) -> Result<Dataset> {
@@ -70,7 +70,7 @@ fn dataset(name: DatasetName, root: &Path, mut found: Vec<Found>) -> Result<Data
         test: SampleSet::Events(test.into()),
         class_names: name.info().class_names.iter().map(|&name| name.to_owned()).collect(),
         source: root.display().to_string(),
-        simulated: is_simulated(root),
+        simulated: is_simulated(root)?,
     })
 }
 

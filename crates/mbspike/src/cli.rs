@@ -174,6 +174,9 @@ pub enum DataCommand {
     Frames(FramesArgs),
     /// Print counts and statistics of a dataset or of one recording, and draw pictures of it.
     Inspect(InspectArgs),
+    /// Simulate recordings of an event camera, in the published formats and layouts.
+    #[command(subcommand)]
+    Simulate(SimulateCommand),
 }
 
 #[derive(Debug, Args)]
@@ -245,6 +248,51 @@ pub enum SplitName {
     TonicTimeWindow,
     /// Tonic's `event_count`.
     TonicEventCount,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SimulateCommand {
+    /// N-MNIST: MNIST digits seen by a camera that makes three saccades.
+    Nmnist {
+        #[command(flatten)]
+        args: SimulateArgs,
+        /// Training recordings: of the first N training images of MNIST.
+        #[arg(long, value_name = "N", default_value_t = 60_000, value_parser = positive)]
+        train: usize,
+        /// Test recordings.
+        #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = positive)]
+        test: usize,
+        /// The folder that holds MNIST; without it, where `data list` finds it.
+        #[arg(long, value_name = "DIR")]
+        mnist: Option<PathBuf>,
+    },
+    /// DVS128 Gesture: drawn people who make eleven gestures under five lights.
+    DvsGesture {
+        #[command(flatten)]
+        args: SimulateArgs,
+        /// People to train on; each makes 60 gestures.
+        #[arg(long, value_name = "N", default_value_t = 23, value_parser = positive)]
+        train: usize,
+        /// Other people to test on.
+        #[arg(long, value_name = "N", default_value_t = 6, value_parser = positive)]
+        test: usize,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// The folder to write; one that the same command was writing is continued.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The seed of all random numbers.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Physical settings of camera and scene, a TOML file; what it does not name has its default.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print what was written as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]

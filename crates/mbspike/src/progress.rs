@@ -63,6 +63,17 @@ fn target(quiet: bool) -> ProgressDrawTarget {
     }
 }
 
+/// A bar on stderr that counts `n` things, where stderr is a terminal; else nothing.
+pub fn counter(what: &'static str, n: usize, quiet: bool) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(n as u64);
+    bar.set_style(style("{prefix} {wide_bar:.cyan/dim} {pos}/{len}, {elapsed}, {eta} left"));
+    bar.set_prefix(what);
+    bar
+}
+
 /// Draws what runs tell.
 pub struct Progress {
     bars: MultiProgress,

@@ -7,6 +7,7 @@ use mbspike_data::catalog::DatasetName;
 use super::fetch::{fetch, import};
 use super::frames::frames;
 use super::inspect::inspect;
+use super::simulate::simulate;
 use super::{print_json, print_table};
 use crate::cli::DataCommand;
 
@@ -22,6 +23,7 @@ pub fn data(command: &DataCommand, quiet: bool) -> anyhow::Result<ExitCode> {
         DataCommand::Verify { dataset, path, json } => verify(*dataset, path.as_deref(), *json),
         DataCommand::Frames(args) => frames(args, quiet),
         DataCommand::Inspect(args) => inspect(args, quiet),
+        DataCommand::Simulate(command) => simulate(command, quiet),
     }
 }
 

@@ -11,6 +11,7 @@ mod inspect;
 pub mod plot;
 pub mod quantize;
 pub mod run;
+pub mod simulate;
 
 use std::io::Write;
 
