@@ -21,7 +21,6 @@ pub(super) fn n_patterns(shape: &ConvShape, x: &ImageLayout, out_stride: usize) 
 /// The elements under one kernel row, at each of its places on a binary image, as the bits of a
 /// number: bit `kx · channels + ci` is element `ci` of pixel `kx`.
 #[derive(Debug, Clone, Default)]
-#[expect(clippy::struct_field_names, reason = "the patterns are what it is for")]
 pub(super) struct Patterns {
     /// One for each element of the padded image; the last few of a row mean nothing.
     of_element: Vec<u8>,
