@@ -46,7 +46,7 @@ fn decode_plain(
     let (mut largest, mut previous, mut is_in_order) = ([0, 0], 0, true);
     let columns = t_us.iter_mut().zip(&mut x).zip(&mut y).zip(&mut on);
     for ((((t_us, x), y), on), record) in columns.zip(records) {
-        let t = time(record);
+        let t = time(*record);
         *t_us = t;
         *x = record[0].into();
         *y = record[1].into();
@@ -70,13 +70,13 @@ fn decode(records: &[[u8; RECORD_BYTES]], sensor: [usize; 2], file: &Path) -> Re
             continue;
         }
         let offset = (i * RECORD_BYTES) as u64;
-        events.push(base + time(record), x.into(), y.into(), high & 0x80 != 0, offset)?;
+        events.push(base + time(*record), x.into(), y.into(), high & 0x80 != 0, offset)?;
     }
     Ok(events.events)
 }
 
 /// The time of a record in microseconds.
-fn time(&[_, _, high, middle, low]: &[u8; RECORD_BYTES]) -> i64 {
+fn time([_, _, high, middle, low]: [u8; RECORD_BYTES]) -> i64 {
     u32::from_be_bytes([0, high & 0x7f, middle, low]).into()
 }
 
@@ -144,7 +144,7 @@ mod tests {
         for n in [0, 1, 2, 1000] {
             let record = |i: u32| {
                 let [_, high, middle, low] = (i * 5000).to_be_bytes();
-                [(i * 7 % 34) as u8, (i * i % 34) as u8, high | (i % 3 << 7) as u8, middle, low]
+                [(i * 7 % 34) as u8, (i * i % 34) as u8, high | ((i % 3) << 7) as u8, middle, low]
             };
             let mut records: Vec<[u8; 5]> = (0..n).map(record).collect();
             let slow = |records: &[[u8; 5]]| decode(records, [34, 34], Path::new("a.bin"));

@@ -121,7 +121,7 @@ impl Folder {
         if path.exists()
             && !path.join(MARKER).exists()
             && !path.join(UNFINISHED).exists()
-            && fs_err::read_dir(path)?.filter_map(|entry| entry.ok()).any(|entry| is_used(&entry))
+            && fs_err::read_dir(path)?.filter_map(Result::ok).any(|entry| is_used(&entry))
         {
             return Err(refuse("holds other files; simulate into a new folder"));
         }
