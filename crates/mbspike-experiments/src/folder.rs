@@ -76,7 +76,8 @@ pub(crate) fn is_over(folder: &Path, point: &Point, resume: bool) -> Result<bool
     let is_started = folder.join(STATE_FILE).exists();
     let is_over = folder.join(SUMMARY_FILE).exists();
     if path.exists() && (is_started || is_over) {
-        let here = toml::Table::try_from(&point.config)?;
+        // Through text, as what is there was: in memory an f32 has other digits than in the file.
+        let here = parse_table(&path, &point.config.to_toml()?)?;
         check_same(&path, &read_table(&path)?, &here)?;
     }
     if is_started && !is_over && !resume {
@@ -86,7 +87,10 @@ pub(crate) fn is_over(folder: &Path, point: &Point, resume: bool) -> Result<bool
 }
 
 fn read_table(path: &Path) -> Result<toml::Table, Error> {
-    let text = fs_err::read_to_string(path)?;
+    parse_table(path, &fs_err::read_to_string(path)?)
+}
+
+fn parse_table(path: &Path, text: &str) -> Result<toml::Table, Error> {
     text.parse().map_err(|error: toml::de::Error| {
         let message = format!("{}: {}", path.display(), error.message());
         std::io::Error::new(std::io::ErrorKind::InvalidData, message).into()
