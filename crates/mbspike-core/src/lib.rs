@@ -14,6 +14,7 @@
 pub mod activity;
 mod bf16;
 pub mod conv;
+pub mod cuda;
 pub mod dense;
 mod error;
 pub mod lif;

@@ -364,17 +364,21 @@ impl<T: Real> StraightThroughAt<T> {
     }
 }
 
+/// Edges of the staircase summed on each side of the nearest one.
+pub(crate) fn staircase_reach(alpha: f64, levels: f64, v_threshold: f64) -> i32 {
+    // e^-z falls below 1e-9 at z = 20.8; edges are α θ apart in z.
+    (20.8 / (alpha * v_threshold)).ceil().min(levels) as i32
+}
+
 impl<T: Real> StaircaseAt<T> {
     pub(crate) fn new(alpha: f64, levels: f64, v_threshold: f64) -> Self {
-        // e^-z falls below 1e-9 at z = 20.8; edges are α θ apart in z.
-        let reach = (20.8 / (alpha * v_threshold)).ceil().min(levels) as i32;
         Self {
             edge: SigmoidAt::new(alpha * levels, 0.0),
             inv_levels: T::of(1.0 / levels),
             levels: T::of(levels),
             spacing: T::of(v_threshold / levels),
             inv_spacing: T::of(levels / v_threshold),
-            reach,
+            reach: staircase_reach(alpha, levels, v_threshold),
         }
     }
 }

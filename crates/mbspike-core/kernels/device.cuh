@@ -1,0 +1,59 @@
+// What every kernel needs: element types, and a count over the threads of a block.
+//
+// Compiled by nvcc with --fmad=false, so that `a * b + c` rounds twice as on the CPU and a membrane,
+// and with it the decision to fire, is the same bit for bit; fmaf is written where one rounding is
+// meant. Compiled by a C++ compiler with tests/cuda_kernels/shim.hpp in front, the same files run on
+// the host.
+#pragma once
+
+#include <stdint.h>
+
+#ifdef __CUDACC__
+#define DYNAMIC_SHARED(type, name) extern __shared__ type name[]
+#endif
+
+// Threads of a block of every kernel.
+#define BLOCK 128
+
+// Brain floating point: the upper half of an f32. Arithmetic is in f32.
+struct bf16 {
+    uint16_t bits;
+};
+
+__device__ inline float to_float(float x) { return x; }
+
+__device__ inline float to_float(bf16 x) { return __uint_as_float(uint32_t(x.bits) << 16); }
+
+__device__ inline void store(float *to, float x) { *to = x; }
+
+// Rounds to nearest, ties to even; NaN stays NaN.
+__device__ inline void store(bf16 *to, float x) {
+    uint32_t bits = __float_as_uint(x);
+    to->bits = x != x ? 0x7FC0 : uint16_t((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+// The sum of the warp's values, in its first thread.
+template <typename T>
+__device__ inline T warp_sum(T value) {
+    for (int lanes = 16; lanes > 0; lanes /= 2) value += __shfl_down_sync(0xFFFFFFFF, value, lanes);
+    return value;
+}
+
+// The type of counts; a negative sum is its two's complement.
+typedef unsigned long long count_t;
+
+// Adds the n_nonzero and sum of all threads of the block to counts[0] and counts[1]. Integers: the
+// result does not depend on the order of the blocks. All threads of the block must come here.
+__device__ inline void add_counts(count_t *counts, uint32_t n_nonzero, int64_t sum) {
+    __shared__ count_t of_block[2];
+    if (threadIdx.x < 2) of_block[threadIdx.x] = 0;
+    __syncthreads();
+    n_nonzero = warp_sum(n_nonzero);
+    sum = warp_sum(sum);
+    if (threadIdx.x % 32 == 0) {
+        atomicAdd(&of_block[0], count_t(n_nonzero));
+        atomicAdd(&of_block[1], count_t(sum));
+    }
+    __syncthreads();
+    if (threadIdx.x < 2) atomicAdd(&counts[threadIdx.x], of_block[threadIdx.x]);
+}

@@ -1,0 +1,12 @@
+//! The CUDA kernels in `kernels/*.cu`: how they are launched.
+//!
+//! Each kernel is the twin of a function on slices, of the same name and with its arguments in the
+//! same order: outputs, inputs, sizes, parameters. What a launch passes and how many threads it
+//! takes is here, without CUDA, so that tests can run the kernels on the host as well.
+
+mod params;
+
+pub use params::{
+    BLOCK, FUSED_POOL_SIZES, LifKernelParams, SEGMENT, SurrogateParams, Window,
+    lif_bwd_checkpoints, lif_bwd_shared_bytes,
+};

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Sets up nvcc and ptxas from PyPI wheels in FOLDER, for machines without a CUDA toolkit (1.2 GB),
+# with the libraries and headers that candle's feature `cuda` is compiled against. Prints the
+# variables to set:
+#
+#     eval "$(scripts/cuda-toolkit-from-pypi.sh FOLDER)"
+#     cargo clippy --workspace --features cuda
+#
+# Needs Python 3 with venv. Does nothing but print where FOLDER is set up already.
+set -euo pipefail
+folder=$(realpath -m "${1:?usage: cuda-toolkit-from-pypi.sh FOLDER}")
+version="13.0.*"
+
+if [ ! -e "$folder/done" ]; then
+    python3 -m venv "$folder" >&2
+    packages=(cuda-nvcc nvvm cuda-crt cuda-runtime cuda-cccl cuda-nvrtc cublas)
+    "$folder/bin/pip" install --quiet --disable-pip-version-check \
+        "${packages[@]/#/nvidia-}" nvidia-curand --constraint <(
+            printf 'nvidia-%s=='"$version"'\n' "${packages[@]}"
+        ) >&2
+    toolkit=$(echo "$folder"/lib/python3*/site-packages/nvidia/cu13)
+    ln -sfn lib "$toolkit/lib64"
+    ln -sfn libcudart.so.13 "$toolkit/lib/libcudart.so"
+    touch "$folder/done"
+fi
+toolkit=$(echo "$folder"/lib/python3*/site-packages/nvidia/cu13)
+for name in CUDA_HOME CUDA_PATH CUDA_ROOT; do
+    echo "export $name='$toolkit'"
+done
+echo "export CUDA_COMPUTE_CAP=\${CUDA_COMPUTE_CAP:-80}"
+echo "export PATH='$toolkit/bin':\$PATH"
