@@ -17,6 +17,7 @@ pub mod run;
 mod summary;
 pub mod sweep;
 pub mod table;
+pub mod tensorboard;
 pub mod train;
 
 pub use summary::environment;

@@ -15,9 +15,10 @@ use crate::checkpoint::{self, Progress, STATE_FILE, Tally};
 use crate::curves::SMOOTHING_WINDOW;
 use crate::evaluate::{self, Evaluation, evaluate, n_correct_of};
 use crate::observer::{Iteration, Observer};
-use crate::results::{EpochRecord, METRICS_FILE, MetricsLog, Record, WindowRecord};
+use crate::results::{EpochRecord, METRICS_FILE, MetricsLog, Record, WindowRecord, read_metrics};
 use crate::run::Error;
 use crate::sweep::Point;
+use crate::tensorboard::EventLog;
 
 /// What a run trains with, besides its config.
 #[derive(Clone, Copy)]
@@ -54,6 +55,7 @@ pub struct Trainer<'a> {
     train_loader: Loader,
     test_loader: Loader,
     metrics: MetricsLog,
+    events: Option<EventLog>,
     progress: Progress,
     saved: Instant,
 }
@@ -84,7 +86,14 @@ impl<'a> Trainer<'a> {
         let test_loader = evaluate::loader(config, setting.dataset.test.clone())?;
         let prepared = |loader| evaluate::prepared(loader, point, setting.pool, setting.observer);
         let (train_loader, test_loader) = (prepared(train_loader)?, prepared(test_loader)?);
-        let metrics = MetricsLog::open(&folder.join(METRICS_FILE), progress.metrics_bytes)?;
+        let metrics_file = folder.join(METRICS_FILE);
+        let metrics = MetricsLog::open(&metrics_file, progress.metrics_bytes)?;
+        let events = if config.train.tensorboard {
+            let records = read_metrics(&metrics_file)?;
+            Some(EventLog::create(folder, &records, network.positions())?)
+        } else {
+            None
+        };
         Ok(Self {
             point,
             setting,
@@ -95,6 +104,7 @@ impl<'a> Trainer<'a> {
             train_loader,
             test_loader,
             metrics,
+            events,
             progress,
             saved: Instant::now(),
         })
@@ -236,7 +246,7 @@ impl<'a> Trainer<'a> {
         }
         let window = std::mem::take(&mut self.progress.window);
         let activity = window.activity();
-        self.metrics.append(&Record::Window(WindowRecord {
+        self.append(&Record::Window(WindowRecord {
             epoch: u64::from(self.progress.epochs) + 1,
             iteration: self.progress.iterations,
             n_iterations: window.n_iterations,
@@ -247,7 +257,14 @@ impl<'a> Trainer<'a> {
             lr: self.lr(),
             step_time_s: window.step_time_s(),
             loader_share: window.loader_share(),
-        }))?;
+        }))
+    }
+
+    fn append(&mut self, record: &Record) -> Result<(), Error> {
+        self.metrics.append(record)?;
+        if let Some(events) = &mut self.events {
+            events.append(record)?;
+        }
         Ok(())
     }
 
@@ -292,7 +309,7 @@ impl<'a> Trainer<'a> {
             step_time_s: epoch.step_time_s(),
             loader_share: epoch.loader_share(),
         };
-        self.metrics.append(&Record::Epoch(record.clone()))?;
+        self.append(&Record::Epoch(record.clone()))?;
         self.setting.observer.on_epoch_end(self.point, &record);
         Ok(())
     }

@@ -11,6 +11,7 @@ use mbspike_experiments::results::{
 };
 use mbspike_experiments::run::{Error, Options, Report, run_sweep};
 use mbspike_experiments::sweep::{Point, Shard, Sweep};
+use mbspike_experiments::tensorboard::{EVENTS_FILE, TENSORBOARD_FOLDER};
 
 const TINY: &str = r#"
 name = "tiny"
@@ -322,4 +323,99 @@ fn a_summary_says_what_the_records_say() {
     let share = summary.loader_share.unwrap();
     assert!((share - waited_s / time_s).abs() < 1e-9, "{share}");
     assert!(waited_s > 0.0, "the first batch is never ready at once");
+}
+
+/// Step, tag and value of every scalar of an event file, by a reader of the format's definition.
+fn events(folder: &Path) -> Vec<(u64, String, f32)> {
+    /// Number and content of each field of a protocol buffer.
+    fn fields(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
+        fn varint(bytes: &mut &[u8]) -> u64 {
+            let n = bytes.iter().position(|byte| *byte < 0x80).unwrap() + 1;
+            let (value, rest) = bytes.split_at(n);
+            *bytes = rest;
+            value.iter().rev().fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f))
+        }
+        let mut fields = Vec::new();
+        while !bytes.is_empty() {
+            let key = varint(&mut bytes);
+            let length = match key & 7 {
+                0 => {
+                    fields.push((key >> 3, varint(&mut bytes).to_le_bytes().to_vec()));
+                    continue;
+                }
+                1 => 8,
+                2 => varint(&mut bytes) as usize,
+                5 => 4,
+                kind => panic!("wire type {kind}"),
+            };
+            let (value, rest) = bytes.split_at(length);
+            fields.push((key >> 3, value.to_vec()));
+            bytes = rest;
+        }
+        fields
+    }
+    let bytes = std::fs::read(folder.join(TENSORBOARD_FOLDER).join(EVENTS_FILE)).unwrap();
+    let mut rest = bytes.as_slice();
+    let mut events = Vec::new();
+    while !rest.is_empty() {
+        let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+        let mut step = 0;
+        for (field, value) in fields(&rest[12..12 + length]) {
+            match field {
+                2 => step = u64::from_le_bytes(value.try_into().unwrap()),
+                5 => events.extend(fields(&value).into_iter().map(|(_, scalar)| {
+                    let [(1, tag), (2, value)] = &fields(&scalar)[..] else { panic!("{scalar:?}") };
+                    let value = f32::from_le_bytes(value[..].try_into().unwrap());
+                    (step, String::from_utf8(tag.clone()).unwrap(), value)
+                })),
+                _ => {}
+            }
+        }
+        rest = &rest[16 + length..];
+    }
+    events
+}
+
+#[test]
+fn events_for_tensorboard_are_the_records_also_of_a_run_that_was_stopped() {
+    let out = tempfile::tempdir().unwrap();
+    let (with, without) = (sweep(&["train.tensorboard=true"]), sweep(&[]));
+    assert_eq!(with.points[0].id, without.points[0].id, "what is written decides no result");
+    // Started without events, stopped within windows, and what was written after the last
+    // checkpoint lost.
+    let parts = Options { resume: true, ..options(out.path()) };
+    for (sweep, iteration) in [(&without, 3), (&with, 4), (&with, 9)] {
+        let stop = Arc::new(AtomicBool::new(false));
+        let observer = StopAt { iteration, stop: Arc::clone(&stop) };
+        run_sweep(sweep, &parts, &observer, &stop).unwrap();
+    }
+    let folder = folder(out.path(), &with, 0);
+    let mut log = std::fs::OpenOptions::new().append(true).open(folder.join(METRICS_FILE)).unwrap();
+    let lost = std::fs::read_to_string(folder.join(METRICS_FILE)).unwrap();
+    std::io::Write::write_all(&mut log, lost.lines().last().unwrap().as_bytes()).unwrap();
+    run(&with, &parts);
+
+    let records = read_metrics(&folder.join(METRICS_FILE)).unwrap();
+    let events = events(&folder);
+    let of = |tag: &str| -> Vec<(u64, f32)> {
+        let chosen = events.iter().filter(|(_, other, _)| other == tag);
+        chosen.map(|(step, _, value)| (*step, *value)).collect()
+    };
+    let (mut windows, mut epochs) = (vec![], vec![]);
+    for record in &records {
+        match record {
+            Record::Window(window) => windows.push(window),
+            Record::Epoch(epoch) => epochs.push(epoch),
+        }
+    }
+    assert_eq!((windows.len(), epochs.len()), (9, 3));
+    let expected: Vec<_> = windows.iter().map(|w| (w.iteration, w.loss as f32)).collect();
+    assert_eq!(of("window/loss"), expected);
+    let expected: Vec<_> =
+        windows.iter().map(|w| (w.iteration, w.nonzero_rate[1] as f32)).collect();
+    assert_eq!(of("window/nonzero_rate/lif1"), expected);
+    let expected: Vec<_> = epochs.iter().map(|e| (e.iteration, e.test_accuracy as f32)).collect();
+    assert_eq!(of("epoch/test_accuracy"), expected);
+    // 5 numbers and 2 of each of 3 positions in a window, 7 and 4 of each position in an epoch.
+    assert_eq!(events.len(), 9 * (5 + 2 * 3) + 3 * (7 + 4 * 3));
 }

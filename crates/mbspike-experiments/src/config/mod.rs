@@ -7,7 +7,7 @@
 //! | `[encoder]` | `kind`, `time_steps`, … |
 //! | `[network]` | `arch` or `preset`; `readout`, `bias`, `execution`, `checkpoint_steps` |
 //! | `[neuron]` | `bits`, `layer_bits`, `tau`, `learnable_tau`, `v_threshold`, `reset`, `detach_reset`, `decay_input`, `surrogate`, `shift` |
-//! | `[train]` | `epochs`, `batch_size`, `optimizer`, `scheduler`, `precision`, `quantization`, `loss`, `label_smoothing`, `mixup_alpha`, `cutmix_alpha`, `random_erasing`, `random_crop`, `horizontal_flip`, `ema`, `clip_grad_norm`, `log_every`, `checkpoint_every`, `checkpoint_every_s` |
+//! | `[train]` | `epochs`, `batch_size`, `optimizer`, `scheduler`, `precision`, `quantization`, `loss`, `label_smoothing`, `mixup_alpha`, `cutmix_alpha`, `random_erasing`, `random_crop`, `horizontal_flip`, `ema`, `clip_grad_norm`, `log_every`, `tensorboard`, `checkpoint_every`, `checkpoint_every_s` |
 //! | `[target]` | `accuracy` |
 //! | `[sweep]` | see [`crate::sweep`] |
 //!
@@ -110,6 +110,9 @@ pub struct TrainConfig {
     pub ema: Option<f64>,
     /// Iterations a record of `metrics.jsonl` is the mean of.
     pub log_every: u64,
+    /// Whether records are written as [`TensorBoard` events](crate::tensorboard), too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tensorboard: bool,
     /// Iterations between checkpoints, besides the one after each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<u64>,
@@ -153,13 +156,14 @@ impl Config {
         toml::to_string(self)
     }
 
-    /// The part of the config that decides the results: without the places of data and frames
-    /// and the times of checkpoints.
+    /// The part of the config that decides the results: without the places of data and frames,
+    /// the times of checkpoints and what is written beside the records.
     #[must_use]
     pub fn identity(&self) -> Self {
         let mut config = self.clone();
         config.dataset.path = None;
         config.dataset.frame_cache = FrameCachePlace::Off;
+        config.train.tensorboard = false;
         config.train.checkpoint_every = None;
         config.train.checkpoint_every_s = None;
         config

@@ -85,6 +85,8 @@ struct Train {
     clip_grad_norm: Option<f64>,
     ema: Option<f64>,
     log_every: Option<u64>,
+    #[serde(default)]
+    tensorboard: bool,
     checkpoint_every: Option<u64>,
     checkpoint_every_s: Option<f64>,
     optimizer: OptimizerTable,
@@ -353,6 +355,7 @@ impl Train {
             clip_grad_norm: self.clip_grad_norm,
             ema: self.ema,
             log_every: self.log_every.unwrap_or(LOG_EVERY),
+            tensorboard: self.tensorboard,
             checkpoint_every: self.checkpoint_every,
             checkpoint_every_s: self.checkpoint_every_s,
             optimizer: self.optimizer.resolve(root)?,
