@@ -87,7 +87,8 @@ pub(crate) fn is_over(folder: &Path, point: &Point, resume: bool) -> Result<bool
     Ok(is_over)
 }
 
-fn read_table(path: &Path) -> Result<toml::Table, Error> {
+/// Reads a TOML file.
+pub(crate) fn read_table(path: &Path) -> Result<toml::Table, Error> {
     parse_table(path, &fs_err::read_to_string(path)?)
 }
 

@@ -12,6 +12,7 @@ pub mod figure;
 mod folder;
 pub mod observer;
 pub mod quantize;
+pub mod report;
 pub mod results;
 pub mod run;
 mod summary;

@@ -24,6 +24,8 @@ pub enum Command {
     Run(RunArgs),
     /// Draw the figures of a folder of runs from its saved results.
     Plot(PlotArgs),
+    /// Put the results of a folder of runs on one page, from its saved results.
+    Report(ReportArgs),
     /// Evaluate a trained run on its test set.
     Eval(EvalArgs),
     /// Convert a trained run to 8-bit weights and whole numbers, and compare accuracies.
@@ -72,6 +74,21 @@ pub struct PlotArgs {
     /// A folder of runs, as `run` writes it.
     pub folder: PathBuf,
     /// Print the figures' paths as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A folder of runs, as `run` writes it, or a folder of such folders.
+    pub folder: PathBuf,
+    /// Write Markdown with figures in a folder beside it, instead of one HTML page.
+    #[arg(long)]
+    pub markdown: bool,
+    /// The file to write; report.html or report.md in the folder without it.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print the paths of what was written as JSON.
     #[arg(long)]
     pub json: bool,
 }

@@ -38,6 +38,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run(args) => commands::run::run(&args, quiet),
         Command::Plot(args) => commands::plot::plot(&args),
+        Command::Report(args) => commands::report::report(&args),
         Command::Eval(args) => commands::eval::eval(&args, quiet),
         Command::Quantize(args) => commands::quantize::quantize(&args, quiet),
         Command::Energy(args) => commands::energy::energy(&args, quiet),

@@ -187,6 +187,18 @@ fn a_run_prints_its_results_and_names_its_figures() {
     let plot = case.run(&["plot", "runs/tiny", "--json"]);
     let plotted: serde_json::Value = serde_json::from_slice(&plot.stdout).unwrap();
     assert_eq!(plotted.as_array().unwrap(), figures);
+    let report = case.run(&["report", "runs/tiny"]);
+    assert_eq!(code(&report), 0, "{}", stderr(&report));
+    assert_eq!(stdout(&report), "runs/tiny/report.html\n");
+    let html = std::fs::read_to_string(case.path("runs/tiny/report.html")).unwrap();
+    assert!(html.contains("fashion-mnist-subset: 400 training and 50 test samples"));
+    let report = case.run(&["report", "runs", "--markdown", "--out", "tiny.md", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(report["report"], "tiny.md");
+    assert!(case.path(report["figures"][0].as_str().unwrap()).is_file(), "{report}");
+    let missing = case.run(&["report", "nowhere"]);
+    assert_eq!(code(&missing), 1);
+    assert!(stderr(&missing).contains("nowhere"), "{}", stderr(&missing));
     // What was evaluated while training is found again from the checkpoint.
     let folder = case.run_folder("runs", "bits-2");
     let eval = case.run(&["eval", folder.to_str().unwrap(), "--json"]);

@@ -57,7 +57,7 @@ impl EnergySweep {
         runs.sort_by_cached_key(|run| (group_order(&run.summary), run.summary.repeat));
         let mut groups: Vec<EnergyGroup> = Vec::new();
         for run in runs {
-            let label = group_label(&run.summary);
+            let label = group_label(&run.summary.values, run.summary.bits);
             match groups.iter_mut().find(|group| group.label == label) {
                 Some(group) => group.runs.push(run),
                 None => groups.push(EnergyGroup { label, runs: vec![run] }),

@@ -23,7 +23,7 @@ use crate::config::{self, Config};
 use crate::evaluate;
 use crate::figure;
 use crate::observer::Observer;
-use crate::results::{SUMMARY_FILE, Summary, read_summary};
+use crate::results::{SUMMARY_FILE, Status, Summary, read_summary};
 use crate::run::{self, CONFIG_FILE};
 use crate::sweep::{self, Sweep};
 
@@ -216,13 +216,44 @@ pub fn estimate(
     let mut runs = Vec::new();
     for folder in folders {
         for run in runs_in(folder)? {
-            let Some(energy) = estimate_run(&run, &hardware, options, observer, stop)? else {
+            let summary = read_summary(&run.join(SUMMARY_FILE))?;
+            let Some(counts) = counts_of(&run, &summary, options.n_samples, observer, stop)? else {
                 return Ok(None);
             };
-            runs.push(energy);
+            runs.push(estimate_run(&run, summary, counts, &hardware)?);
         }
     }
     Ok(Some(runs))
+}
+
+/// What can be said of the runs in `folder` that have not diverged without evaluating them: all
+/// estimates where the operations of each are counted already; else eqs. 5.1 to 5.3 alone, for which
+/// the network and the records are enough.
+///
+/// # Errors
+/// If there is no such run or one cannot be read.
+pub fn from_records(folder: &Path) -> Result<Vec<RunEnergy>, Error> {
+    let mut runs = Vec::new();
+    for run in runs_in(folder)? {
+        let summary = read_summary(&run.join(SUMMARY_FILE))?;
+        if summary.status == Status::Finished {
+            let counts = save::read_counts(&run.join(OPERATIONS_FILE))?;
+            runs.push((run, summary, counts));
+        }
+    }
+    let are_counted = runs.iter().all(|(_, _, counts)| counts.is_some());
+    let hardware = if are_counted { read_hardware(&[])? } else { vec![] };
+    let of_run = |(folder, summary, counts): (PathBuf, Summary, Option<OperationCounts>)| {
+        let counts = match counts.filter(|_| are_counted) {
+            Some(counts) => counts,
+            None => match Sweep::read(&folder.join(CONFIG_FILE), &[])?.points.first() {
+                Some(point) => Counter::of_run(&point.config)?.counts().clone(),
+                None => return Err(Error::NoRuns(folder)),
+            },
+        };
+        estimate_run(&folder, summary, counts, &hardware)
+    };
+    runs.into_iter().map(of_run).collect()
 }
 
 /// The folder itself if it is a run's, or the runs in it.
@@ -243,15 +274,10 @@ fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 
 fn estimate_run(
     folder: &Path,
+    summary: Summary,
+    counts: OperationCounts,
     hardware: &[Hardware],
-    options: &Options,
-    observer: &dyn Observer,
-    stop: &AtomicBool,
-) -> Result<Option<RunEnergy>, Error> {
-    let summary = read_summary(&folder.join(SUMMARY_FILE))?;
-    let Some(counts) = counts_of(folder, &summary, options.n_samples, observer, stop)? else {
-        return Ok(None);
-    };
+) -> Result<RunEnergy, Error> {
     let training = summary.target_accuracy.map(|_| TrainingEnergy {
         energy_c: thesis::training(
             summary.time_steps as u64,
@@ -268,7 +294,7 @@ fn estimate_run(
         .map(|(layer, rate)| RatedLayer { dense_operations: layer.dense_macs, firing_rate: *rate })
         .collect();
     let (add, multiply_add) = Precision::Fp32.costs(&Hardware::builtin("cmos-45nm")?)?;
-    let inference = |operation| thesis::inference(&rated, counts.time_steps, operation);
+    let inference = |operation| thesis::inference(&rated, summary.time_steps as u64, operation);
     let mut estimates = Vec::new();
     for table in hardware {
         let n_before = estimates.len();
@@ -288,7 +314,7 @@ fn estimate_run(
             return Err(Error::NoEstimate(table.name.clone()));
         }
     }
-    Ok(Some(RunEnergy {
+    Ok(RunEnergy {
         folder: folder.to_owned(),
         training,
         inference_ac: inference(add),
@@ -296,7 +322,7 @@ fn estimate_run(
         estimates,
         summary,
         counts,
-    }))
+    })
 }
 
 /// The counts in the run's folder if they are of as many samples as wanted; else counts and keeps

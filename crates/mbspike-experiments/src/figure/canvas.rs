@@ -41,6 +41,8 @@ pub(super) fn register_fonts() -> bool {
 #[derive(Debug, Clone)]
 pub struct Figure {
     name: String,
+    title: String,
+    width_in: f64,
     svg: String,
 }
 
@@ -78,12 +80,22 @@ impl Figure {
             size.1,
             escape(title),
         );
-        Ok(Self { name: name.to_owned(), svg })
+        Ok(Self { name: name.to_owned(), title: title.to_owned(), width_in: width, svg })
     }
 
     /// File name without extension.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it shows, in words.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Width in inches.
+    pub fn width_in(&self) -> f64 {
+        self.width_in
     }
 
     /// The figure as SVG, without an XML declaration, so that it can be pasted into HTML.

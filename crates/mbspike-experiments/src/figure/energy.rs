@@ -124,6 +124,10 @@ fn models(sweep: &EnergySweep) -> Vec<(Model, String)> {
 /// Inference energy relative to one bit by every model on every hardware.
 pub fn inference_energy_by_model(sweep: &EnergySweep) -> Result<Figure> {
     let models = models(sweep);
+    if models.is_empty() {
+        let missing = "the operations of no run are counted".to_owned();
+        return Err(Error::NoData { figure: "energy-models-normalized".to_owned(), missing });
+    }
     let mut columns: Vec<Vec<Option<Cell>>> =
         vec![normalized(sweep, |group| group.values(|run| Some(run.inference_ac.0))).collect()];
     for model in &models {

@@ -40,7 +40,9 @@ pub use nonzero_rate::{final_nonzero_rate, nonzero_rate};
 pub use spike_function::{spike_function, spike_function_shifts};
 pub use sweep::{Group, Run, Sweep};
 pub(crate) use sweep::{group_label, group_order};
-pub use target::{TargetKind, time_to_target};
+pub use target::{
+    RelativeTimes, TargetKind, relative_times_to_target, time_to_target, times_to_target,
+};
 
 use crate::curves::SMOOTHING_WINDOW;
 
@@ -150,7 +152,7 @@ pub fn draw_all(folder: &Path, options: &Options) -> Result<Vec<PathBuf>> {
     let into = folder.join("figures");
     fs_err::create_dir_all(&into)?;
     let mut files = Vec::new();
-    for figure in figures(&sweep, options) {
+    for figure in figures(&sweep, options).into_iter().chain(neuron_figures()) {
         match figure {
             Ok(figure) => files.extend(figure.save(&into)?),
             Err(Error::NoData { .. }) => {}
@@ -171,9 +173,12 @@ pub fn figures(sweep: &Sweep, options: &Options) -> Vec<Result<Figure>> {
         final_accuracy(sweep),
         nonzero_rate(sweep, options),
         final_nonzero_rate(sweep),
-        spike_function(),
-        spike_function_shifts(2),
     ]
+}
+
+/// The spike function and its surrogate gradients, which need no runs.
+pub fn neuron_figures() -> Vec<Result<Figure>> {
+    vec![spike_function(), spike_function_shifts(2)]
 }
 
 /// Colour `i` of `n` series.

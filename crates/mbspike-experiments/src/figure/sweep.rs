@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Error, Result};
 use crate::curves::{Estimate, Sample, mean_curve, smooth};
 use crate::results::{
-    EpochRecord, METRICS_FILE, Record, SUMMARY_FILE, Summary, WindowRecord, read_metrics,
+    EpochRecord, METRICS_FILE, Record, SUMMARY_FILE, Status, Summary, WindowRecord, read_metrics,
     read_summary,
 };
 
@@ -32,11 +32,26 @@ pub struct Group {
     pub runs: Vec<Run>,
 }
 
+impl Group {
+    fn bits(&self) -> u32 {
+        self.runs[0].summary.bits
+    }
+
+    /// The swept values besides bits and time steps.
+    fn others(&self) -> BTreeMap<&String, &Value> {
+        let traded = ["neuron.bits", "encoder.time_steps"];
+        let values = self.runs[0].summary.values.iter();
+        values.filter(|(key, _)| !traded.contains(&key.as_str())).collect()
+    }
+}
+
 /// A folder of runs.
 #[derive(Debug, Clone)]
 pub struct Sweep {
     /// Its points, in the order of the swept values.
     pub groups: Vec<Group>,
+    /// Runs that diverged: what they did until then says nothing of the others of their group.
+    pub diverged: Vec<Run>,
 }
 
 impl Sweep {
@@ -67,18 +82,30 @@ impl Sweep {
         Ok(Self::of(runs))
     }
 
-    /// Groups runs by their swept values.
-    pub fn of(mut runs: Vec<Run>) -> Self {
+    /// Groups runs by their swept values; those that diverged are set apart.
+    pub fn of(runs: Vec<Run>) -> Self {
+        let has_diverged = |run: &Run| run.summary.status == Status::Diverged;
+        let (diverged, mut runs): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(has_diverged);
         runs.sort_by_cached_key(|run| (group_order(&run.summary), run.summary.repeat));
         let mut groups: Vec<Group> = Vec::new();
         for run in runs {
-            let label = group_label(&run.summary);
+            let label = group_label(&run.summary.values, run.summary.bits);
             match groups.iter_mut().find(|group| group.label == label) {
                 Some(group) => group.runs.push(run),
                 None => groups.push(Group { label, runs: vec![run] }),
             }
         }
-        Self { groups }
+        Self { groups, diverged }
+    }
+
+    /// The group that `group` is compared with. Of those that differ from it in bits and time steps
+    /// alone, that is the one of the fewest bits, and of these the one of the most time steps; if
+    /// there is no such group but itself, the first of all.
+    pub fn reference<'a>(&'a self, group: &'a Group) -> &'a Group {
+        let alike = || self.groups.iter().filter(|other| other.others() == group.others());
+        let order = |g: &&Group| (g.bits(), std::cmp::Reverse(g.runs[0].summary.time_steps));
+        let first = alike().min_by_key(order).filter(|_| alike().nth(1).is_some());
+        first.or(self.groups.first()).unwrap_or(group)
     }
 
     /// The groups' labels.
@@ -87,13 +114,13 @@ impl Sweep {
     }
 
     /// Names of the measuring positions, the same in all runs of a network.
-    pub(super) fn positions(&self) -> Vec<String> {
+    pub fn positions(&self) -> Vec<String> {
         let runs = self.groups.iter().flat_map(|group| &group.runs);
         runs.map(|run| run.summary.positions.clone()).max_by_key(Vec::len).unwrap_or_default()
     }
 
     /// The accuracy whose time of reaching the config asks for.
-    pub(super) fn target(&self) -> Option<f64> {
+    pub fn target(&self) -> Option<f64> {
         let mut runs = self.groups.iter().flat_map(|group| &group.runs);
         runs.find_map(|run| run.summary.target_accuracy)
     }
@@ -133,10 +160,9 @@ pub(crate) fn group_order(summary: &Summary) -> Vec<(String, i64, String)> {
 }
 
 /// What sets a run's group apart: `2 bit`, `2 bit, T = 4`.
-pub(crate) fn group_label(summary: &Summary) -> String {
-    let values: &BTreeMap<String, Value> = &summary.values;
+pub(crate) fn group_label(values: &BTreeMap<String, Value>, bits: u32) -> String {
     if values.is_empty() {
-        return format!("{} bit", summary.bits);
+        return format!("{bits} bit");
     }
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let bits = values.get("neuron.bits").map(|bits| format!("{} bit", text(bits)));

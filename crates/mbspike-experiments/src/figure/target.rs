@@ -3,7 +3,8 @@
 use super::dot_plot::{Cell, DotPlot, Series};
 use super::sweep::Sweep;
 use super::{Error, Figure, Options, Result};
-use crate::curves::{Sample, TimeToTarget, first_reaching};
+use crate::curves::{SMOOTHING_WINDOW, Sample, TimeToTarget, first_reaching};
+use crate::results::WindowRecord;
 
 /// What is counted until the target is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,29 +15,34 @@ pub enum TargetKind {
     TestEpochs,
 }
 
-/// Iterations or epochs to the target for each point of the sweep. Runs that never reached it count
-/// with their length, and the mark is open: the mean is then a lower bound.
-pub fn time_to_target(sweep: &Sweep, kind: TargetKind, options: &Options) -> Result<Figure> {
-    let name = match kind {
-        TargetKind::TrainIterations => "iterations-to-target",
-        TargetKind::TestEpochs => "epochs-to-target",
-    };
-    let Some(target) = options.target.or_else(|| sweep.target()) else {
-        let missing = "the runs have no target accuracy".to_owned();
-        return Err(Error::NoData { figure: name.to_owned(), missing });
-    };
+/// For each group the repeats' times to the target, in iterations or epochs; `None` if neither the
+/// options nor the runs name a target.
+///
+/// Iterations are counted to the first at which the training accuracy, averaged over the last
+/// `options.window` iterations, is at least the target; epochs to the first after which the test
+/// accuracy is.
+pub fn times_to_target(
+    sweep: &Sweep,
+    kind: TargetKind,
+    options: &Options,
+) -> Option<Vec<TimeToTarget>> {
+    let target = options.target.or_else(|| sweep.target())?;
     let of_run = |run: &super::Run| match kind {
         TargetKind::TrainIterations => {
-            let samples: Vec<Sample> = run
-                .windows
-                .iter()
-                .map(|w| Sample { at: w.iteration, span: w.n_iterations, value: w.train_accuracy })
-                .collect();
-            // The run's own count is exact to the iteration; another target is found in windows.
-            let recorded = run.summary.iterations_to_target;
-            let own = run.summary.target_accuracy == Some(target);
-            let reached =
-                if own { recorded } else { first_reaching(&samples, options.window, target) };
+            // The run's own count is exact to the iteration; others are found in windows.
+            let is_own =
+                run.summary.target_accuracy == Some(target) && options.window == SMOOTHING_WINDOW;
+            let reached = if is_own {
+                run.summary.iterations_to_target
+            } else {
+                let sample = |w: &WindowRecord| Sample {
+                    at: w.iteration,
+                    span: w.n_iterations,
+                    value: w.train_accuracy,
+                };
+                let samples: Vec<Sample> = run.windows.iter().map(sample).collect();
+                first_reaching(&samples, options.window, target)
+            };
             (reached, run.summary.n_iterations)
         }
         TargetKind::TestEpochs => {
@@ -44,8 +50,55 @@ pub fn time_to_target(sweep: &Sweep, kind: TargetKind, options: &Options) -> Res
             (reached, run.summary.n_epochs)
         }
     };
-    let cells = sweep.groups.iter().map(|group| {
-        let times = TimeToTarget::of(&group.runs.iter().map(of_run).collect::<Vec<_>>());
+    let times =
+        |group: &super::Group| TimeToTarget::of(&group.runs.iter().map(of_run).collect::<Vec<_>>());
+    Some(sweep.groups.iter().map(times).collect())
+}
+
+/// Times to the target over the mean time of the group's [reference](Sweep::reference).
+#[derive(Debug, Clone, PartialEq)]
+pub struct RelativeTimes {
+    /// One for each repeat; those that never reached the target count with their length.
+    pub values: Vec<f64>,
+    /// Whether some repeat never reached it: the mean is then a lower bound.
+    pub is_bound: bool,
+}
+
+/// [`times_to_target`] relative to each group's [reference](Sweep::reference); `None` for a group
+/// whose reference has a repeat that never reached the target.
+pub fn relative_times_to_target(
+    sweep: &Sweep,
+    kind: TargetKind,
+    options: &Options,
+) -> Option<Vec<Option<RelativeTimes>>> {
+    let times = times_to_target(sweep, kind, options)?;
+    let relative = |(group, own): (&super::Group, &TimeToTarget)| {
+        let label = &sweep.reference(group).label;
+        let mut all = sweep.groups.iter().zip(&times);
+        let (_, of_reference) = all.find(|(other, _)| other.label == *label)?;
+        let mean = of_reference.estimate().filter(|_| of_reference.is_complete())?.mean;
+        let times = own.reached.iter().chain(&own.censored);
+        Some(RelativeTimes {
+            values: times.map(|&time| time as f64 / mean).collect(),
+            is_bound: !own.is_complete(),
+        })
+    };
+    Some(sweep.groups.iter().zip(&times).map(relative).collect())
+}
+
+/// Iterations or epochs to the target for each point of the sweep. Runs that never reached it count
+/// with their length, and the mark is open: the mean is then a lower bound.
+pub fn time_to_target(sweep: &Sweep, kind: TargetKind, options: &Options) -> Result<Figure> {
+    let name = match kind {
+        TargetKind::TrainIterations => "iterations-to-target",
+        TargetKind::TestEpochs => "epochs-to-target",
+    };
+    let target = options.target.or_else(|| sweep.target());
+    let (Some(target), Some(times)) = (target, times_to_target(sweep, kind, options)) else {
+        let missing = "the runs have no target accuracy".to_owned();
+        return Err(Error::NoData { figure: name.to_owned(), missing });
+    };
+    let cells = times.iter().map(|times| {
         let values = times.reached.iter().chain(&times.censored).map(|&t| t as f64).collect();
         Some(Cell { is_open: !times.is_complete(), ..Cell::of(values)? })
     });

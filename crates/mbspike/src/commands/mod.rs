@@ -10,6 +10,7 @@ pub mod info;
 mod inspect;
 pub mod plot;
 pub mod quantize;
+pub mod report;
 pub mod run;
 pub mod simulate;
 

@@ -1,0 +1,181 @@
+//! Pages of folders of runs.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod synthetic;
+
+use std::path::Path;
+
+use mbspike_experiments::report::{Error, Report};
+use synthetic::write_run;
+
+/// The text of a run's config; the swept values of [`write_run`] are not in it.
+const CONFIG: &str = r#"
+name = "accuracy-fashion-mnist"
+seed = 1
+[dataset]
+name = "fashion-mnist"
+path = "/home/somebody/data"
+[encoder]
+kind = "poisson"
+time_steps = 10
+[network]
+arch = "28x28-8c5-2a-16c5-2a-10o"
+[neuron]
+bits = 1
+[train]
+epochs = 4
+batch_size = 128
+optimizer = { kind = "adam", lr = 2e-3 }
+"#;
+
+/// A sweep of 1 and 2 bits, two repeats each.
+fn sweep(folder: &Path) {
+    for bits in [1, 2] {
+        for repeat in [1, 2] {
+            write_run(folder, bits, 10, repeat, 4);
+            let run = folder.join(format!("bits-{bits}_T-10_rep-{repeat:02}"));
+            std::fs::write(run.join("config.toml"), CONFIG).unwrap();
+        }
+    }
+    let swept = "[sweep]\nrepeats = 2\n\"neuron.bits\" = [1, 2]\n\"encoder.time_steps\" = [10]\n";
+    std::fs::write(folder.join("sweep.toml"), format!("{CONFIG}{swept}")).unwrap();
+}
+
+/// Changes the summary of the run of 2 bits' second repeat.
+fn change_summary(folder: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = folder.join("bits-2_T-10_rep-02/summary.json");
+    let mut summary = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut summary);
+    std::fs::write(&path, summary.to_string()).unwrap();
+}
+
+#[test]
+fn a_page_has_everything_and_asks_for_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    sweep(folder.path());
+    let html = Report::read(folder.path()).unwrap().html();
+    for text in [
+        "<!DOCTYPE html>",
+        "<title>accuracy-fashion-mnist</title>",
+        "name=\"viewport\"",
+        "prefers-color-scheme: dark",
+        "60000 training and 10000 test samples",
+        "28x28-8c5-2a-16c5-2a-10o",
+        "2 bit, T = 10",
+        "iterations to 80 % training accuracy",
+        "50.00 ± 10.84 %",
+        "Section 5.1.1, Fig. 5.1b",
+        "In the thesis: Fig. 4.2, A.1.",
+        "training, eq. 5.1 (c)",
+        "repeats = 2",
+        "vector instructions",
+    ] {
+        assert!(html.contains(text), "{text}");
+    }
+    for outside in ["<script", "src=", "@import", "url(", "href=\"http", "/home/somebody"] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+    // Seven of the results, six of energies without hardware, two of the neuron; each with a name.
+    assert_eq!(html.matches("<svg ").count(), html.matches("<title>").count() - 1);
+    assert!(html.matches("<svg ").count() >= 13, "{}", html.matches("<svg ").count());
+    let ids: Vec<&str> =
+        html.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    for link in html.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert_eq!(ids.iter().filter(|id| **id == link).count(), 1, "{link}");
+    }
+}
+
+#[test]
+fn means_and_intervals_are_those_of_the_summaries() {
+    let folder = tempfile::tempdir().unwrap();
+    sweep(folder.path());
+    change_summary(folder.path(), |summary| summary["final_test_accuracy"] = 0.8.into());
+    let path = folder.path().join("bits-2_T-10_rep-01/summary.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut other: serde_json::Value = serde_json::from_str(&text).unwrap();
+    other["final_test_accuracy"] = 0.82.into();
+    std::fs::write(&path, other.to_string()).unwrap();
+    // 80 and 82: mean 81, sd √2, t(1) = 12.706, half-width 12.706 · √2 / √2.
+    let html = Report::read(folder.path()).unwrap().html();
+    assert!(html.contains("<td>81.00 ± 12.71</td>"));
+}
+
+#[test]
+fn runs_that_did_not_end_well_are_named_and_text_stays_text() {
+    let folder = tempfile::tempdir().unwrap();
+    sweep(folder.path());
+    change_summary(folder.path(), |summary| {
+        summary["status"] = "diverged".into();
+        summary["cause"] = "the loss is <script>alert(1)</script> & more".into();
+    });
+    std::fs::remove_file(folder.path().join("bits-2_T-10_rep-01/summary.json")).unwrap();
+    write_run(folder.path(), 3, 10, 1, 4);
+    let path = folder.path().join("bits-3_T-10_rep-01/summary.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text.replace("\"encoder.time_steps\":10", "\"a|b\":\"<i>&\"");
+    std::fs::write(&path, text).unwrap();
+
+    let report = Report::read(folder.path()).unwrap();
+    let html = report.html();
+    for text in [
+        "bits-2_T-10_rep-02 diverged: the loss is &lt;script&gt;alert(1)&lt;/script&gt; &amp; more",
+        "bits-2_T-10_rep-01 (4 epochs done)",
+        "A point with a single repeat has no interval.",
+        "Not begun: ",
+        "3 bit, a|b &lt;i&gt;&amp;",
+    ] {
+        assert!(html.contains(text), "{text}");
+    }
+    assert!(!html.contains("<script") && !html.contains("<i>"));
+    assert!(!html.contains("2 bit, T = 10</th>"), "neither of its runs counts");
+    assert!(report.markdown("figures").contains(r"| 3 bit, a\|b \<i\>& |"));
+}
+
+#[test]
+fn a_folder_of_folders_is_a_page_with_a_section_for_each() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["one", "two"] {
+        sweep(&folder.path().join(name));
+        let path = folder.path().join(name).join("sweep.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("accuracy-fashion-mnist", name)).unwrap();
+    }
+    let report = Report::read(folder.path()).unwrap();
+    let html = report.html();
+    assert!(html.contains("<h1>one, two</h1>"));
+    assert!(html.contains("<a href=\"#section-2\">two</a>"));
+    assert!(html.contains("<section id=\"section-2\"><h2>two</h2>"));
+    assert_eq!(html.matches("<h2>The neuron</h2>").count(), 1);
+
+    let path = folder.path().join("results.md");
+    let files = report.write_markdown(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let links: Vec<&str> =
+        text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
+    assert_eq!(links.len(), files.len());
+    for link in links {
+        assert!(folder.path().join(link).is_file(), "{link}");
+    }
+}
+
+#[test]
+fn a_sweep_that_nobody_has_begun_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    sweep(folder.path());
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).unwrap();
+        }
+    }
+    let html = Report::read(folder.path()).unwrap().html();
+    assert!(html.contains("0 of 4 are over") && html.contains("Not begun: "));
+}
+
+#[test]
+fn a_folder_without_runs_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Report::read(folder.path()).unwrap_err();
+    assert!(matches!(error, Error::NoRuns(_)), "{error}");
+    assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
+}

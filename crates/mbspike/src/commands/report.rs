@@ -1,0 +1,26 @@
+use std::io::Write;
+use std::process::ExitCode;
+
+use mbspike_experiments::report::{HTML_FILE, MARKDOWN_FILE, Report};
+use serde_json::json;
+
+use super::print_json;
+use crate::cli::ReportArgs;
+
+pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
+    let report = Report::read(&args.folder)?;
+    let file = if args.markdown { MARKDOWN_FILE } else { HTML_FILE };
+    let path = args.out.clone().unwrap_or_else(|| args.folder.join(file));
+    let figures = if args.markdown {
+        report.write_markdown(&path)?
+    } else {
+        report.write_html(&path)?;
+        vec![]
+    };
+    if args.json {
+        print_json(&json!({"report": path, "figures": figures}))?;
+    } else {
+        writeln!(std::io::stdout().lock(), "{}", path.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
