@@ -37,6 +37,9 @@ fn temporary(path: &Path) -> PathBuf {
 fn sync_folder(path: &Path) -> Result<()> {
     match path.parent() {
         #[cfg(unix)]
+        // The parent of a bare file name is the empty path.
+        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        #[cfg(unix)]
         Some(folder) => File::open(folder)?.sync_all(),
         _ => Ok(()),
     }

@@ -110,6 +110,7 @@ fn runs_that_did_not_end_well_are_named_and_text_stays_text() {
     });
     std::fs::remove_file(folder.path().join("bits-2_T-10_rep-01/summary.json")).unwrap();
     write_run(folder.path(), 3, 10, 1, 4);
+    std::fs::write(folder.path().join("bits-3_T-10_rep-01/config.toml"), CONFIG).unwrap();
     let path = folder.path().join("bits-3_T-10_rep-01/summary.json");
     let text = std::fs::read_to_string(&path).unwrap();
     let text = text.replace("\"encoder.time_steps\":10", "\"a|b\":\"<i>&\"");
