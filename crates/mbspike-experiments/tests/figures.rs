@@ -4,6 +4,7 @@
 mod synthetic;
 
 use mbspike_experiments::figure::{self, Options, draw_all};
+use resvg::tiny_skia::{Pixmap, PremultipliedColorU8};
 use synthetic::write_run;
 
 fn names(files: &[std::path::PathBuf]) -> Vec<String> {
@@ -38,6 +39,7 @@ fn a_whole_sweep_gives_every_figure_as_svg_and_png() {
         "train-accuracy",
         "test-accuracy",
         "iterations-to-target",
+        "relative-iterations-to-target",
         "epochs-to-target",
         "final-accuracy",
         "nonzero-rate",
@@ -57,9 +59,46 @@ fn a_whole_sweep_gives_every_figure_as_svg_and_png() {
     assert!(svg("nonzero-rate.svg").contains("nnz4 (lif3)"));
     assert!(svg("final-nonzero-rate.svg").contains("non-zero rate on the test set (%)"));
     for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "png")) {
-        let bytes = std::fs::read(file).unwrap();
-        assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 5_000, "{}", file.display());
+        let pixels = Pixmap::decode_png(&std::fs::read(file).unwrap()).unwrap();
+        let channels = |p: &PremultipliedColorU8| [p.red(), p.green(), p.blue()];
+        let count =
+            |is: fn([u8; 3]) -> bool| pixels.pixels().iter().filter(|p| is(channels(p))).count();
+        let n_ink = count(|[r, g, b]| r < 60 && g < 60 && b < 60);
+        let n_colour = count(|c| c.iter().max().unwrap() - c.iter().min().unwrap() > 60);
+        let n_paper = count(|c| c == [255; 3]);
+        let name = file.display();
+        assert!(n_ink > 2_000, "{name}: {n_ink} dark pixels of text and axes");
+        assert!(n_colour > 1_000, "{name}: {n_colour} coloured pixels of data");
+        assert!(2 * n_paper > pixels.pixels().len(), "{name}: {n_paper} pixels are paper");
     }
+}
+
+#[test]
+fn a_grid_has_a_panel_for_each_number_of_time_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    for (bits, time_steps) in [(1, 4), (2, 4), (1, 10), (2, 10)] {
+        write_run(folder.path(), bits, time_steps, 1, 2);
+    }
+    draw_all(folder.path(), &Options::default()).unwrap();
+    let svg =
+        |name: &str| std::fs::read_to_string(folder.path().join("figures").join(name)).unwrap();
+    for figure in [svg("train-accuracy.svg"), svg("test-accuracy.svg")] {
+        for text in ["T = 4\n", "T = 10\n", "1 bit\n", "2 bit\n"] {
+            assert_eq!(figure.matches(text).count(), 1, "{text}");
+        }
+    }
+}
+
+#[test]
+fn runs_that_diverged_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), 1, 10, 1, 2);
+    write_run(folder.path(), 2, 10, 1, 2);
+    let path = folder.path().join("bits-2_T-10_rep-01/summary.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"finished\"", "\"diverged\"")).unwrap();
+    let sweep = figure::Sweep::read(folder.path()).unwrap();
+    assert_eq!((sweep.labels(), sweep.diverged.len()), (vec!["1 bit, T = 10".to_owned()], 1));
 }
 
 #[test]
@@ -80,7 +119,8 @@ fn a_target_never_reached_is_said_to_be_a_lower_bound() {
     let options = Options { target: Some(0.84), ..Options::default() };
     draw_all(folder.path(), &options).unwrap();
     let path = folder.path().join("figures/iterations-to-target.svg");
-    assert!(std::fs::read_to_string(path).unwrap().contains("not reached by every repeat"));
+    let svg = std::fs::read_to_string(path).unwrap();
+    assert!(svg.contains("not reached by every repeat") && svg.contains("1 bit, T = 10 (0 of 1)"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::dot_plot::{Cell, DotPlot, Series};
 use super::line_panels::{LinePanels, Panel};
-use super::sweep::Sweep;
+use super::sweep::{Group, Sweep};
 use super::{Figure, Options, Result};
 use crate::curves::{Sample, mean_curve};
 
@@ -13,6 +13,11 @@ fn level(sweep: &Sweep, options: &Options) -> Option<(f64, String)> {
 
 /// Training accuracy, smoothed, over iterations; mean over repeats with its 95 % interval.
 pub fn train_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
+    let (labels, panels) = sweep.panels();
+    let panel = |(title, groups): (Option<String>, Vec<Option<&Group>>)| Panel {
+        title,
+        lines: Sweep::smoothed(&groups, options.window, |w| Some(w.train_accuracy)),
+    };
     LinePanels {
         name: "train-accuracy",
         title: format!("training accuracy, mean of the last {} iterations", options.window),
@@ -21,18 +26,16 @@ pub fn train_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
         marks: false,
         same_range: true,
         level: level(sweep, options),
-        labels: sweep.labels(),
-        panels: vec![Panel {
-            title: None,
-            lines: sweep.smoothed(options.window, |w| Some(w.train_accuracy)),
-        }],
+        labels,
+        panels: panels.into_iter().map(panel).collect(),
     }
     .draw()
 }
 
 /// Test accuracy after each epoch; mean over repeats with its 95 % interval.
 pub fn test_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
-    let of_group = |group: &super::Group| {
+    let (labels, panels) = sweep.panels();
+    let of_group = |group: &Option<&Group>| {
         let of_run = |run: &super::Run| {
             let sample = |e: &crate::results::EpochRecord| Sample {
                 at: e.epoch,
@@ -41,7 +44,12 @@ pub fn test_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
             };
             run.epochs.iter().map(sample).collect()
         };
-        mean_curve(&group.runs.iter().map(of_run).collect::<Vec<_>>())
+        let runs = group.iter().flat_map(|group| &group.runs);
+        mean_curve(&runs.map(of_run).collect::<Vec<_>>())
+    };
+    let panel = |(title, groups): (Option<String>, Vec<Option<&Group>>)| Panel {
+        title,
+        lines: groups.iter().map(of_group).collect(),
     };
     LinePanels {
         name: "test-accuracy",
@@ -51,8 +59,8 @@ pub fn test_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
         marks: true,
         same_range: true,
         level: level(sweep, options),
-        labels: sweep.labels(),
-        panels: vec![Panel { title: None, lines: sweep.groups.iter().map(of_group).collect() }],
+        labels,
+        panels: panels.into_iter().map(panel).collect(),
     }
     .draw()
 }

@@ -1,5 +1,5 @@
-//! Means with 95 % intervals, one row a category: a dot for the mean, a bar for the interval, and a
-//! small ring for each repeat.
+//! Means with 95 % intervals or standard deviations, one row a category: a dot for the mean, a bar
+//! for the spread, and a small ring for each repeat.
 
 use plotters::element::{Circle, PathElement};
 use plotters::style::Color;
@@ -17,6 +17,8 @@ use crate::curves::Estimate;
 pub(super) struct Cell {
     pub estimate: Estimate,
     pub values: Vec<f64>,
+    /// The ends of the bar: the 95 % interval, unless the figure says otherwise.
+    pub bar: Option<(f64, f64)>,
     /// Whether some repeat never reached what is counted: the mean is a lower bound.
     pub is_open: bool,
 }
@@ -24,7 +26,14 @@ pub(super) struct Cell {
 impl Cell {
     /// `None` without values.
     pub fn of(values: Vec<f64>) -> Option<Self> {
-        Some(Self { estimate: Estimate::of(&values)?, values, is_open: false })
+        let estimate = Estimate::of(&values)?;
+        Some(Self { estimate, values, bar: estimate.interval(), is_open: false })
+    }
+
+    /// The same with a bar of one standard deviation to each side.
+    pub fn with_sd(self) -> Self {
+        let Estimate { mean, sd, .. } = self.estimate;
+        Self { bar: sd.map(|sd| (mean - sd, mean + sd)), ..self }
     }
 }
 
@@ -56,9 +65,8 @@ impl DotPlot {
 
     pub fn draw(&self) -> Result<Figure> {
         let ends = |cell: &Cell| {
-            let width = cell.estimate.half_width().unwrap_or(0.0);
             let values = cell.values.iter().copied();
-            let all = values.chain([cell.estimate.mean - width, cell.estimate.mean + width]);
+            let all = values.chain(cell.bar.into_iter().flat_map(|(a, b)| [a, b]));
             all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)))
         };
         let (low, high) = self
@@ -113,7 +121,7 @@ impl DotPlot {
                         chart.draw_series(rings)?;
                     }
                     let bold = ink.stroke_width(pt(LINE) as u32);
-                    if let (Some((a, b)), false) = (cell.estimate.interval(), cell.is_open) {
+                    if let (Some((a, b)), false) = (cell.bar, cell.is_open) {
                         let bar = PathElement::new([(clip(a), at), (clip(b), at)], bold);
                         chart.draw_series([bar])?;
                         // Only an end that is inside the axis has a cap.

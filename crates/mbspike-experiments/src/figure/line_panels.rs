@@ -1,8 +1,9 @@
-//! Lines with confidence bands over training, in one panel or several.
+//! Lines with 95 % intervals over training, in one panel or several: bands around few lines, bars at
+//! the end of many.
 
 use std::ops::Range;
 
-use plotters::element::{Circle, Polygon};
+use plotters::element::{Circle, PathElement, Polygon};
 use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, RGBColor};
@@ -11,8 +12,8 @@ use super::axes::{Axis, Chart, chart};
 use super::canvas::{Area, DrawResult, Figure, pt, units};
 use super::legend::{Entry, Key, Legend};
 use super::{
-    AXIS_PT, BAND_ALPHA, COLUMN_IN, Error, LINE, MAX_POINTS, MUTED, PAGE_IN, Result, TICK_PT,
-    colour, text,
+    AXIS_PT, BAND_ALPHA, COLUMN_IN, Error, HAIRLINE, LINE, MAX_POINTS, MUTED, PAGE_IN, Result,
+    TICK_PT, colour, text,
 };
 use crate::curves::{Estimate, thin};
 
@@ -48,18 +49,27 @@ impl Panel {
         Some(places().min()?..places().max()?)
     }
 
+    fn has_bands(&self) -> bool {
+        self.lines.len() <= MAX_BANDS
+    }
+
     fn y_range(&self) -> Option<Range<f64>> {
         let ends = || {
-            self.lines.iter().flatten().flat_map(|(_, e)| {
-                // A band from two repeats can be wider than all data; it may leave the panel.
-                let width = e.half_width().unwrap_or(0.0).min(2.0 * e.sd.unwrap_or(0.0));
-                [e.mean - width, e.mean + width]
+            self.lines.iter().flat_map(|line| {
+                let first = if self.has_bands() { 0 } else { line.len().saturating_sub(1) };
+                let shown = line[first..].iter().filter_map(|(_, e)| shown_interval(e));
+                line.iter().map(|(_, e)| e.mean).chain(shown.flat_map(|(a, b)| [a, b]))
             })
         };
         let low = ends().reduce(f64::min)?;
         Some(low..ends().reduce(f64::max)?)
     }
 }
+
+/// Lines of a panel up to which their intervals are bands, which more would hide.
+const MAX_BANDS: usize = 3;
+/// Share of a panel's width for the intervals of more lines, at the lines' end.
+const BARS_SHARE: f64 = 0.16;
 
 impl LinePanels {
     /// Draws the panels in as many columns as fit a page.
@@ -135,11 +145,19 @@ impl LinePanels {
     }
 
     fn x_axis(&self, range: Range<u64>, n_ticks: usize, labelled: bool) -> Axis {
-        let axis = if self.marks {
+        let mut axis = if self.marks {
             Axis::whole(self.x_label, range, n_ticks)
         } else {
             Axis::over(self.x_label, 0.0..range.end.max(1) as f64, n_ticks)
         };
+        let has_bars = |panel: &Panel| {
+            let ends = || panel.lines.iter().filter_map(|line| line.last());
+            !panel.has_bands() && ends().any(|(_, e)| shown_interval(e).is_some())
+        };
+        if self.panels.iter().any(has_bars) {
+            let width = axis.range.end - axis.range.start;
+            axis.range.end += BARS_SHARE / (1.0 - BARS_SHARE) * width;
+        }
         if labelled { axis } else { axis.without_label() }
     }
 
@@ -149,7 +167,7 @@ impl LinePanels {
         // Rates and accuracies end at 0 and 100 %, whatever a band or some room would add.
         let room = 0.05 * (range.end - range.start).max(0.5);
         let range = (range.start - room).max(0.0)..(range.end + room).min(100.0);
-        let axis = Axis::over(self.y_label, range, if labelled { 6 } else { 4 });
+        let axis = Axis::over(self.y_label, range, if labelled { 8 } else { 4 });
         if labelled { axis } else { axis.without_label() }
     }
 
@@ -168,19 +186,45 @@ impl LinePanels {
         let lines: Vec<Vec<(u64, Estimate)>> =
             panel.lines.iter().map(|line| thin(line, MAX_POINTS)).collect();
         let n = lines.len();
-        for (i, line) in lines.iter().enumerate() {
-            for stretch in line.chunk_by(|a, b| (a.1.n > 1) == (b.1.n > 1)) {
-                chart.draw_series(band(stretch, y, colour(i, n)))?;
+        if panel.has_bands() {
+            for (i, line) in lines.iter().enumerate() {
+                for stretch in line.chunk_by(|a, b| a.1.n.min(3) == b.1.n.min(3)) {
+                    chart.draw_series(band(stretch, y, colour(i, n)))?;
+                }
             }
         }
         for (i, line) in lines.iter().enumerate() {
             let points = || line.iter().map(|(at, e)| (*at as f64, e.mean));
             let style = colour(i, n).stroke_width(pt(LINE) as u32);
-            chart.draw_series(LineSeries::new(points(), style))?;
+            // What lies on another line lets it show through.
+            if lines[..i].iter().any(|other| coincide(line, other, y)) {
+                let (dash, gap) = (pt(3.0), pt(3.0 + LINE));
+                chart.draw_series(DashedLineSeries::new(points(), dash, gap, style))?;
+            } else {
+                chart.draw_series(LineSeries::new(points(), style))?;
+            }
             // Epochs are marked while they stand apart; so is a line of a single point.
             if (self.marks && line.len() <= 12) || line.len() == 1 {
                 let mark = |(at, mean)| Circle::new((at, mean), pt(1.7), colour(i, n).filled());
                 chart.draw_series(points().map(mark))?;
+            }
+        }
+        if !panel.has_bands() {
+            for (i, line) in lines.iter().enumerate() {
+                let Some((_, last)) = line.last() else { continue };
+                let Some((low, high)) = shown_interval(last) else { continue };
+                // Beside the end of the lines, one after the other.
+                let at = x.range.end
+                    - BARS_SHARE * (x.range.end - x.range.start) * (n - i) as f64 / (n + 1) as f64;
+                let clip = |v: f64| v.clamp(y.range.start, y.range.end);
+                let style = colour(i, n).stroke_width(pt(HAIRLINE) as u32);
+                let bar = [(at, clip(low)), (at, clip(high))];
+                chart.draw_series([PathElement::new(bar, style)])?;
+                chart.draw_series([Circle::new(
+                    (at, last.mean),
+                    pt(1.2),
+                    colour(i, n).filled(),
+                )])?;
             }
         }
         if lines.iter().all(Vec::is_empty) {
@@ -195,11 +239,25 @@ impl LinePanels {
     }
 }
 
-/// The 95 % interval around a stretch of a line, cut to the panel; nothing for a single repeat.
+/// The 95 % interval that is drawn: that of at least three repeats. From two it is nine standard
+/// deviations to each side, wider than all there is to see.
+fn shown_interval(estimate: &Estimate) -> Option<(f64, f64)> {
+    estimate.interval().filter(|_| estimate.n > 2)
+}
+
+/// Whether two lines are the same within what a figure can show.
+fn coincide(a: &[(u64, Estimate)], b: &[(u64, Estimate)], y: &Axis) -> bool {
+    let least = 0.004 * (y.range.end - y.range.start);
+    a.len() == b.len()
+        && a.iter().zip(b).all(|((i, a), (j, b))| i == j && (a.mean - b.mean).abs() < least)
+}
+
+/// The 95 % interval around a stretch of a line, cut to what the quantity can be; nothing where none
+/// is shown.
 fn band(stretch: &[(u64, Estimate)], y: &Axis, colour: RGBColor) -> Option<Polygon<(f64, f64)>> {
     let edge = |side: usize| {
         move |(at, e): &(u64, Estimate)| {
-            let (low, high) = e.interval()?;
+            let (low, high) = shown_interval(e)?;
             Some((*at as f64, [low, high][side].clamp(y.range.start, y.range.end)))
         }
     };

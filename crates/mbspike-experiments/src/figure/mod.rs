@@ -41,7 +41,8 @@ pub use spike_function::{spike_function, spike_function_shifts};
 pub use sweep::{Group, Run, Sweep};
 pub(crate) use sweep::{group_label, group_order};
 pub use target::{
-    RelativeTimes, TargetKind, relative_times_to_target, time_to_target, times_to_target,
+    RelativeTimes, TargetKind, relative_time_to_target, relative_times_to_target, time_to_target,
+    times_to_target,
 };
 
 use crate::curves::SMOOTHING_WINDOW;
@@ -169,6 +170,7 @@ pub fn figures(sweep: &Sweep, options: &Options) -> Vec<Result<Figure>> {
         train_accuracy(sweep, options),
         test_accuracy(sweep, options),
         time_to_target(sweep, TargetKind::TrainIterations, options),
+        relative_time_to_target(sweep, options),
         time_to_target(sweep, TargetKind::TestEpochs, options),
         final_accuracy(sweep),
         nonzero_rate(sweep, options),

@@ -13,9 +13,10 @@ fn titles(sweep: &Sweep) -> Vec<String> {
 
 /// Non-zero rate at each position over training, one panel a position.
 pub fn nonzero_rate(sweep: &Sweep, options: &Options) -> Result<Figure> {
+    let groups: Vec<_> = sweep.groups.iter().map(Some).collect();
     let panel = |(i, title): (usize, String)| Panel {
         title: Some(title),
-        lines: sweep.smoothed(options.window, |w| w.nonzero_rate.get(i).copied()),
+        lines: Sweep::smoothed(&groups, options.window, |w| w.nonzero_rate.get(i).copied()),
     };
     LinePanels {
         name: "nonzero-rate",

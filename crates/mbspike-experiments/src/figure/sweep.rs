@@ -37,6 +37,14 @@ impl Group {
         self.runs[0].summary.bits
     }
 
+    /// What is swept besides bits: `T = 4`.
+    fn label_without_bits(&self) -> String {
+        let summary = &self.runs[0].summary;
+        let mut values = summary.values.clone();
+        values.remove("neuron.bits");
+        if values.is_empty() { String::new() } else { group_label(&values, summary.bits) }
+    }
+
     /// The swept values besides bits and time steps.
     fn others(&self) -> BTreeMap<&String, &Value> {
         let traded = ["neuron.bits", "encoder.time_steps"];
@@ -125,10 +133,39 @@ impl Sweep {
         runs.find_map(|run| run.summary.target_accuracy)
     }
 
-    /// A quantity of the training windows, in percent, smoothed, as a mean over repeats for each
-    /// group.
+    /// The groups as the panels of a figure: one for each combination of what is swept besides bits,
+    /// if there is more than one of several bit widths; else one of all. Each has its title, and a
+    /// place for each of the labels, empty where the sweep has no such group.
+    pub(super) fn panels(&self) -> (Vec<String>, Vec<(Option<String>, Vec<Option<&Group>>)>) {
+        let mut widths: Vec<u32> = self.groups.iter().map(Group::bits).collect();
+        widths.sort_unstable();
+        widths.dedup();
+        let mut rests: Vec<String> = self.groups.iter().map(Group::label_without_bits).collect();
+        rests.sort();
+        rests.dedup();
+        if widths.len() < 2 || rests.len() < 2 || self.groups.len() <= widths.len().max(rests.len())
+        {
+            return (self.labels(), vec![(None, self.groups.iter().map(Some).collect())]);
+        }
+        let find = |rest: &str, bits: u32| {
+            self.groups.iter().find(|g| g.bits() == bits && g.label_without_bits() == rest)
+        };
+        // In the order of the groups, in which numbers are sorted as numbers.
+        let mut panels: Vec<(Option<String>, Vec<Option<&Group>>)> = Vec::new();
+        for group in &self.groups {
+            let rest = group.label_without_bits();
+            if !panels.iter().any(|(title, _)| title.as_ref() == Some(&rest)) {
+                let lines = widths.iter().map(|&bits| find(&rest, bits)).collect();
+                panels.push((Some(rest), lines));
+            }
+        }
+        (widths.iter().map(|bits| format!("{bits} bit")).collect(), panels)
+    }
+
+    /// A quantity of the training windows, in percent, as a mean over the last `window` iterations
+    /// and over repeats, for each of the groups. It starts at the first whole window, if a run has one.
     pub(super) fn smoothed(
-        &self,
+        groups: &[Option<&Group>],
         window: u64,
         value: impl Fn(&WindowRecord) -> Option<f64>,
     ) -> Vec<Vec<(u64, Estimate)>> {
@@ -137,12 +174,16 @@ impl Sweep {
                 let value = 100.0 * value(w)?;
                 Some(Sample { at: w.iteration, span: w.n_iterations, value })
             });
-            smooth(&samples.collect::<Vec<_>>(), window)
+            let smoothed = smooth(&samples.collect::<Vec<_>>(), window);
+            // Where there are whole windows, parts of one would put a kink into the line.
+            let first = smoothed.iter().position(|sample| sample.span == window).unwrap_or(0);
+            smoothed[first..].to_vec()
         };
-        self.groups
-            .iter()
-            .map(|group| mean_curve(&group.runs.iter().map(of_run).collect::<Vec<_>>()))
-            .collect()
+        let of_group = |group: &Option<&Group>| {
+            let runs = group.iter().flat_map(|group| &group.runs);
+            mean_curve(&runs.map(of_run).collect::<Vec<_>>())
+        };
+        groups.iter().map(of_group).collect()
     }
 }
 

@@ -87,7 +87,8 @@ pub fn relative_times_to_target(
 }
 
 /// Iterations or epochs to the target for each point of the sweep. Runs that never reached it count
-/// with their length, and the mark is open: the mean is then a lower bound.
+/// with their length, the label says how many did, and the mark is open: the mean is then a lower
+/// bound.
 pub fn time_to_target(sweep: &Sweep, kind: TargetKind, options: &Options) -> Result<Figure> {
     let name = match kind {
         TargetKind::TrainIterations => "iterations-to-target",
@@ -106,12 +107,59 @@ pub fn time_to_target(sweep: &Sweep, kind: TargetKind, options: &Options) -> Res
         TargetKind::TrainIterations => ("iterations", "training"),
         TargetKind::TestEpochs => ("epochs", "test"),
     };
+    let categories = sweep.labels().into_iter().zip(&times).map(|(label, times)| {
+        let (n_reached, n_censored) = (times.reached.len(), times.censored.len());
+        match n_censored {
+            0 => label,
+            _ => format!("{label} ({n_reached} of {})", n_reached + n_censored),
+        }
+    });
     DotPlot {
         name,
         title: format!("{unit} to {:.0} % {of} accuracy", 100.0 * target),
         x_label: format!("{unit} to {:.0} % {of} accuracy", 100.0 * target),
-        categories: sweep.labels(),
+        categories: categories.collect(),
         series: vec![Series { label: String::new(), cells: cells.collect() }],
+        from_zero: true,
+        most: f64::INFINITY,
+    }
+    .draw()
+}
+
+/// Iterations to the target relative to each point's [reference](Sweep::reference), in percent, with
+/// standard deviations as the thesis gives them (section 5.1.1).
+pub fn relative_time_to_target(sweep: &Sweep, options: &Options) -> Result<Figure> {
+    const NAME: &str = "relative-iterations-to-target";
+    let no_data =
+        |missing: &str| Err(Error::NoData { figure: NAME.to_owned(), missing: missing.to_owned() });
+    let target = options.target.or_else(|| sweep.target());
+    let times = relative_times_to_target(sweep, TargetKind::TrainIterations, options);
+    let (Some(target), Some(times)) = (target, times) else {
+        return no_data("the runs have no target accuracy");
+    };
+    if sweep.groups.len() < 2 {
+        return no_data("nothing to compare with");
+    }
+    let cell = |times: &Option<RelativeTimes>| {
+        let times = times.as_ref()?;
+        let cell = Cell::of(times.values.iter().map(|value| 100.0 * value).collect())?;
+        Some(Cell { is_open: times.is_bound, ..cell.with_sd() })
+    };
+    let mut references: Vec<_> = sweep.groups.iter().map(|g| &sweep.reference(g).label).collect();
+    references.dedup();
+    let to = match references[..] {
+        [only] => only,
+        _ => "fewest bits",
+    };
+    DotPlot {
+        name: NAME,
+        title: format!(
+            "iterations to {:.0} % training accuracy relative to {to}, mean and standard deviation",
+            100.0 * target
+        ),
+        x_label: format!("iterations relative to {to} (%)"),
+        categories: sweep.labels(),
+        series: vec![Series { label: String::new(), cells: times.iter().map(cell).collect() }],
         from_zero: true,
         most: f64::INFINITY,
     }

@@ -271,6 +271,11 @@ impl Folder {
         if let Some(numbers) = experiment.and_then(|e| e.figures.get(figure.name())) {
             caption.push_str(&format!(" In the thesis: Fig. {numbers}."));
         }
+        match self.runs.diverged.len() {
+            0 => {}
+            1 => caption.push_str(" One run that diverged is left out."),
+            n => caption.push_str(&format!(" {n} runs that diverged are left out.")),
+        }
         let file_stem = format!("{}-{}", self.name, figure.name());
         Captioned { figure, file_stem, caption }
     }
