@@ -199,8 +199,11 @@ mod tests {
     fn an_event_has_the_bytes_that_tensorboard_writes() {
         // What `tensorboard.summary.writer.record_writer.RecordWriter` makes of
         // Event(wall_time=1.5, step=300, summary=Summary(value=[Value(tag="a", simple_value=0.5)])).
-        let expected =
-            "1800000000000000a37f4b2209000000000000f83f10ac022a0a0a080a0161150000003f64076a3f";
+        let expected: [u8; 40] = [
+            0x18, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xa3, 0x7f, 0x4b, 0x22, 0x09, 0x00,
+            0x00, 0x00, 0x00, 0x00, 0x00, 0xf8, 0x3f, 0x10, 0xac, 0x02, 0x2a, 0x0a, 0x0a, 0x08,
+            0x0a, 0x01, 0x61, 0x15, 0x00, 0x00, 0x00, 0x3f, 0x64, 0x07, 0x6a, 0x3f,
+        ];
         let mut scalar = Message::default();
         scalar.bytes(1, b"a");
         scalar.float(2, 0.5);
@@ -210,7 +213,6 @@ mod tests {
         event.double(1, 1.5);
         event.integer(2, 300);
         event.bytes(5, &summary.0);
-        let hex: String = framed(&event.0).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, expected);
+        assert_eq!(framed(&event.0), expected);
     }
 }

@@ -266,18 +266,18 @@ impl Folder {
     }
 
     fn captioned(&self, figure: Figure) -> Captioned {
-        let mut caption = sentence(figure.title());
+        let mut caption = vec![sentence(figure.title())];
         let experiment = THESIS.experiment(&self.name);
         if let Some(numbers) = experiment.and_then(|e| e.figures.get(figure.name())) {
-            caption.push_str(&format!(" In the thesis: Fig. {numbers}."));
+            caption.push(format!("In the thesis: Fig. {numbers}."));
         }
         match self.runs.diverged.len() {
             0 => {}
-            1 => caption.push_str(" One run that diverged is left out."),
-            n => caption.push_str(&format!(" {n} runs that diverged are left out.")),
+            1 => caption.push("One run that diverged is left out.".to_owned()),
+            n => caption.push(format!("{n} runs that diverged are left out.")),
         }
         let file_stem = format!("{}-{}", self.name, figure.name());
-        Captioned { figure, file_stem, caption }
+        Captioned { figure, file_stem, caption: caption.join(" ") }
     }
 
     fn energy_part(&self) -> Result<Vec<Block>, Error> {
