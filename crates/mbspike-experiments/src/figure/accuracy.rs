@@ -2,7 +2,7 @@
 
 use super::dot_plot::{Cell, DotPlot, Series};
 use super::line_panels::{LinePanels, Panel};
-use super::sweep::{Group, Sweep};
+use super::sweep::{Facet, Group, Sweep};
 use super::{Figure, Options, Result};
 use crate::curves::{Sample, mean_curve};
 
@@ -14,7 +14,7 @@ fn level(sweep: &Sweep, options: &Options) -> Option<(f64, String)> {
 /// Training accuracy, smoothed, over iterations; mean over repeats with its 95 % interval.
 pub fn train_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
     let (labels, panels) = sweep.panels();
-    let panel = |(title, groups): (Option<String>, Vec<Option<&Group>>)| Panel {
+    let panel = |Facet { title, groups }: Facet<'_>| Panel {
         title,
         lines: Sweep::smoothed(&groups, options.window, |w| Some(w.train_accuracy)),
     };
@@ -35,7 +35,7 @@ pub fn train_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
 /// Test accuracy after each epoch; mean over repeats with its 95 % interval.
 pub fn test_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
     let (labels, panels) = sweep.panels();
-    let of_group = |group: &Option<&Group>| {
+    let of_group = |group: Option<&Group>| {
         let of_run = |run: &super::Run| {
             let sample = |e: &crate::results::EpochRecord| Sample {
                 at: e.epoch,
@@ -44,12 +44,12 @@ pub fn test_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
             };
             run.epochs.iter().map(sample).collect()
         };
-        let runs = group.iter().flat_map(|group| &group.runs);
+        let runs = group.into_iter().flat_map(|group| &group.runs);
         mean_curve(&runs.map(of_run).collect::<Vec<_>>())
     };
-    let panel = |(title, groups): (Option<String>, Vec<Option<&Group>>)| Panel {
+    let panel = |Facet { title, groups }: Facet<'_>| Panel {
         title,
-        lines: groups.iter().map(of_group).collect(),
+        lines: groups.into_iter().map(of_group).collect(),
     };
     LinePanels {
         name: "test-accuracy",

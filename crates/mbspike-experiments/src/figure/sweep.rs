@@ -53,6 +53,13 @@ impl Group {
     }
 }
 
+/// The groups of one panel, with a place for each label: empty where the sweep has no such group.
+#[derive(Debug, Clone)]
+pub(super) struct Facet<'a> {
+    pub title: Option<String>,
+    pub groups: Vec<Option<&'a Group>>,
+}
+
 /// A folder of runs.
 #[derive(Debug, Clone)]
 pub struct Sweep {
@@ -134,9 +141,9 @@ impl Sweep {
     }
 
     /// The groups as the panels of a figure: one for each combination of what is swept besides bits,
-    /// if there is more than one of several bit widths; else one of all. Each has its title, and a
-    /// place for each of the labels, empty where the sweep has no such group.
-    pub(super) fn panels(&self) -> (Vec<String>, Vec<(Option<String>, Vec<Option<&Group>>)>) {
+    /// if there is more than one of several bit widths; else one of all. With the labels of the groups
+    /// in each.
+    pub(super) fn panels(&self) -> (Vec<String>, Vec<Facet<'_>>) {
         let mut widths: Vec<u32> = self.groups.iter().map(Group::bits).collect();
         widths.sort_unstable();
         widths.dedup();
@@ -145,18 +152,21 @@ impl Sweep {
         rests.dedup();
         if widths.len() < 2 || rests.len() < 2 || self.groups.len() <= widths.len().max(rests.len())
         {
-            return (self.labels(), vec![(None, self.groups.iter().map(Some).collect())]);
+            return (
+                self.labels(),
+                vec![Facet { title: None, groups: self.groups.iter().map(Some).collect() }],
+            );
         }
         let find = |rest: &str, bits: u32| {
             self.groups.iter().find(|g| g.bits() == bits && g.label_without_bits() == rest)
         };
         // In the order of the groups, in which numbers are sorted as numbers.
-        let mut panels: Vec<(Option<String>, Vec<Option<&Group>>)> = Vec::new();
+        let mut panels: Vec<Facet<'_>> = Vec::new();
         for group in &self.groups {
             let rest = group.label_without_bits();
-            if !panels.iter().any(|(title, _)| title.as_ref() == Some(&rest)) {
-                let lines = widths.iter().map(|&bits| find(&rest, bits)).collect();
-                panels.push((Some(rest), lines));
+            if !panels.iter().any(|panel| panel.title.as_ref() == Some(&rest)) {
+                let groups = widths.iter().map(|&bits| find(&rest, bits)).collect();
+                panels.push(Facet { title: Some(rest), groups });
             }
         }
         (widths.iter().map(|bits| format!("{bits} bit")).collect(), panels)
@@ -179,11 +189,11 @@ impl Sweep {
             let first = smoothed.iter().position(|sample| sample.span == window).unwrap_or(0);
             smoothed[first..].to_vec()
         };
-        let of_group = |group: &Option<&Group>| {
-            let runs = group.iter().flat_map(|group| &group.runs);
+        let of_group = |group: Option<&Group>| {
+            let runs = group.into_iter().flat_map(|group| &group.runs);
             mean_curve(&runs.map(of_run).collect::<Vec<_>>())
         };
-        groups.iter().map(of_group).collect()
+        groups.iter().copied().map(of_group).collect()
     }
 }
 
