@@ -126,7 +126,9 @@ fn table(table: &Table) -> Markup {
                             tr {
                                 @if let Some((name, cells)) = row.split_first() {
                                     th scope="row" { (name) }
-                                    @for cell in cells { td { (cell) } }
+                                    @for cell in cells {
+                                        td class=[cell.contains('\n').then_some("lines")] { (cell) }
+                                    }
                                 }
                             }
                         }

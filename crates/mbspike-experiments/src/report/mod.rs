@@ -134,9 +134,10 @@ impl Report {
         })
     }
 
-    /// The title: the experiments' names.
+    /// The title: the experiments' names, or how many there are.
     fn title(&self) -> String {
-        self.sections.iter().map(|section| section.name.as_str()).collect::<Vec<_>>().join(", ")
+        let names: Vec<&str> = self.sections.iter().map(|section| section.name.as_str()).collect();
+        if names.len() <= 3 { names.join(", ") } else { format!("{} experiments", names.len()) }
     }
 
     /// The figures, in the order of the page.
