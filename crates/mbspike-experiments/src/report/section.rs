@@ -23,6 +23,8 @@ struct Folder {
     planned: Option<Sweep>,
     /// The runs that are over.
     runs: figure::Sweep,
+    /// Names of the folders of runs that have begun.
+    begun: Vec<String>,
     /// Runs that have begun and are not over, with the epochs they have done.
     unfinished: Vec<(String, usize)>,
     /// The config of a run with all defaults, or of the sweep as long as no run has begun.
@@ -54,12 +56,13 @@ impl Folder {
             Err(figure::Error::NoRuns(_)) => figure::Sweep::of(vec![]),
             runs => runs?,
         };
-        let (mut unfinished, mut config) = (Vec::new(), None);
+        let (mut begun, mut unfinished, mut config) = (Vec::new(), Vec::new(), None);
         for run in sub_folders(path)? {
             let config_file = run.join(CONFIG_FILE);
             if !config_file.is_file() {
                 continue;
             }
+            begun.push(file_name(&run));
             if config.is_none() {
                 config = Some(read_table(&config_file)?);
             }
@@ -73,6 +76,7 @@ impl Folder {
             name: planned.as_ref().map_or_else(|| file_name(path), |sweep| sweep.name.clone()),
             planned,
             runs,
+            begun,
             unfinished,
             config: config.unwrap_or_default(),
         })
@@ -218,7 +222,10 @@ impl Folder {
                 named(&runs)
             ));
         }
-        let begun = |id: &str| self.path.join(id).join(CONFIG_FILE).is_file();
+        // Repeat and hash tell a run from others; swept values may be named in another order, since
+        // sweep.toml has its tables last.
+        let tail = |id: &str| id.rfind("rep-").map_or(id, |at| &id[at..]).to_owned();
+        let begun = |id: &str| self.begun.iter().any(|name| name.ends_with(&tail(id)));
         let planned = self.planned.iter().flat_map(|sweep| &sweep.points);
         let waiting: Vec<String> =
             planned.map(|point| point.id.clone()).filter(|id| !begun(id)).collect();
