@@ -40,6 +40,7 @@ fn a_whole_sweep_gives_every_figure_as_svg_and_png() {
         "test-accuracy",
         "iterations-to-target",
         "relative-iterations-to-target",
+        "relative-iterations-by-target",
         "epochs-to-target",
         "final-accuracy",
         "nonzero-rate",

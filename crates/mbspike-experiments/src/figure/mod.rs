@@ -41,8 +41,8 @@ pub use spike_function::{spike_function, spike_function_shifts};
 pub use sweep::{Group, Run, Sweep};
 pub(crate) use sweep::{group_label, group_order};
 pub use target::{
-    RelativeTimes, TargetKind, relative_time_to_target, relative_times_to_target, time_to_target,
-    times_to_target,
+    RelativeTimes, TargetKind, relative_time_by_target, relative_time_to_target,
+    relative_times_to_target, time_to_target, times_to_target,
 };
 
 use crate::curves::SMOOTHING_WINDOW;
@@ -171,6 +171,7 @@ pub fn figures(sweep: &Sweep, options: &Options) -> Vec<Result<Figure>> {
         test_accuracy(sweep, options),
         time_to_target(sweep, TargetKind::TrainIterations, options),
         relative_time_to_target(sweep, options),
+        relative_time_by_target(sweep, options),
         time_to_target(sweep, TargetKind::TestEpochs, options),
         final_accuracy(sweep),
         nonzero_rate(sweep, options),

@@ -1,9 +1,10 @@
 //! Time to a target accuracy (thesis Figs. 4.3, A.16–A.20).
 
 use super::dot_plot::{Cell, DotPlot, Series};
-use super::sweep::Sweep;
-use super::{Error, Figure, Options, Result};
-use crate::curves::{SMOOTHING_WINDOW, Sample, TimeToTarget, first_reaching};
+use super::line_panels::{LinePanels, Panel};
+use super::sweep::{Facet, Sweep};
+use super::{Error, Figure, Group, Options, Result};
+use crate::curves::{Estimate, SMOOTHING_WINDOW, Sample, TimeToTarget, first_reaching};
 use crate::results::WindowRecord;
 
 /// What is counted until the target is reached.
@@ -51,7 +52,7 @@ pub fn times_to_target(
         }
     };
     let times =
-        |group: &super::Group| TimeToTarget::of(&group.runs.iter().map(of_run).collect::<Vec<_>>());
+        |group: &Group| TimeToTarget::of(&group.runs.iter().map(of_run).collect::<Vec<_>>());
     Some(sweep.groups.iter().map(times).collect())
 }
 
@@ -72,7 +73,7 @@ pub fn relative_times_to_target(
     options: &Options,
 ) -> Option<Vec<Option<RelativeTimes>>> {
     let times = times_to_target(sweep, kind, options)?;
-    let relative = |(group, own): (&super::Group, &TimeToTarget)| {
+    let relative = |(group, own): (&Group, &TimeToTarget)| {
         let label = &sweep.reference(group).label;
         let mut all = sweep.groups.iter().zip(&times);
         let (_, of_reference) = all.find(|(other, _)| other.label == *label)?;
@@ -162,6 +163,48 @@ pub fn relative_time_to_target(sweep: &Sweep, options: &Options) -> Result<Figur
         series: vec![Series { label: String::new(), cells: times.iter().map(cell).collect() }],
         from_zero: true,
         most: f64::INFINITY,
+    }
+    .draw()
+}
+
+/// The lowest training accuracy of [`relative_time_by_target`], in percent: lower ones are reached
+/// within the first window.
+const LOWEST_TARGET: u64 = 60;
+
+/// Iterations relative to each point's [reference](Sweep::reference) over the training accuracy that
+/// they lead to, as far as all repeats reach it: whether an advantage depends on the target chosen.
+pub fn relative_time_by_target(sweep: &Sweep, options: &Options) -> Result<Figure> {
+    let times_to = |percent: u64| {
+        let target = Some(percent as f64 / 100.0);
+        let options = Options { target, ..*options };
+        relative_times_to_target(sweep, TargetKind::TrainIterations, &options)
+    };
+    let times: Vec<_> = (LOWEST_TARGET..=100).filter_map(|p| Some((p, times_to(p)?))).collect();
+    let line = |group: Option<&Group>| {
+        let index =
+            sweep.groups.iter().position(|other| Some(&other.label) == group.map(|g| &g.label));
+        let of_target = |(percent, times): &(u64, Vec<Option<RelativeTimes>>)| {
+            let times = times[index?].as_ref().filter(|times| !times.is_bound)?;
+            let shares: Vec<f64> = times.values.iter().map(|value| 100.0 * value).collect();
+            Some((*percent, Estimate::of(&shares)?))
+        };
+        times.iter().filter_map(of_target).collect()
+    };
+    let panel = |Facet { title, groups }: Facet<'_>| Panel {
+        title,
+        lines: groups.into_iter().map(line).collect(),
+    };
+    let (labels, panels) = sweep.panels();
+    LinePanels {
+        name: "relative-iterations-by-target",
+        title: "iterations to a training accuracy relative to the fewest bits".to_owned(),
+        x_label: "training accuracy to reach (%)",
+        y_label: "iterations relative to fewest bits (%)",
+        marks: false,
+        same_range: true,
+        level: None,
+        labels,
+        panels: panels.into_iter().map(panel).collect(),
     }
     .draw()
 }
