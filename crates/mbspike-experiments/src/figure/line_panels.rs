@@ -27,8 +27,12 @@ pub(super) struct LinePanels {
     pub y_label: &'static str,
     /// Whether places are few whole numbers (epochs), which are then marked on the lines.
     pub marks: bool,
+    /// Where the horizontal axis starts, unless places are marked.
+    pub from: u64,
     /// Whether all panels have the same vertical range.
     pub same_range: bool,
+    /// The largest value that is possible, such as 100 %.
+    pub most: f64,
     /// A level to mark, with its name.
     pub level: Option<(f64, String)>,
     /// Names of the lines, the same in each panel.
@@ -148,7 +152,8 @@ impl LinePanels {
         let mut axis = if self.marks {
             Axis::whole(self.x_label, range, n_ticks)
         } else {
-            Axis::over(self.x_label, 0.0..range.end.max(1) as f64, n_ticks)
+            let end = range.end.max(self.from + 1);
+            Axis::over(self.x_label, self.from as f64..end as f64, n_ticks)
         };
         let has_bars = |panel: &Panel| {
             let ends = || panel.lines.iter().filter_map(|line| line.last());
@@ -164,9 +169,9 @@ impl LinePanels {
     fn y_axis(&self, panel: &Panel, all: &Range<f64>, labelled: bool) -> Axis {
         let own = if self.same_range { None } else { panel.y_range() };
         let range = own.unwrap_or_else(|| all.clone());
-        // Rates and accuracies end at 0 and 100 %, whatever a band or some room would add.
+        // Shares end at 0 and 100 %, whatever a band or some room would add.
         let room = 0.05 * (range.end - range.start).max(0.5);
-        let range = (range.start - room).max(0.0)..(range.end + room).min(100.0);
+        let range = (range.start - room).max(0.0)..(range.end + room).min(self.most);
         let axis = Axis::over(self.y_label, range, if labelled { 8 } else { 4 });
         if labelled { axis } else { axis.without_label() }
     }
