@@ -26,6 +26,14 @@ pub enum Error {
         /// Its value.
         got: String,
     },
+    /// A device cannot be computed on.
+    #[error("{device}: {reason}")]
+    Device {
+        /// The device, `cuda:0`.
+        device: crate::DeviceName,
+        /// Why.
+        reason: String,
+    },
     /// The tensor library's own error.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

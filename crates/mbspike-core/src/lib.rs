@@ -5,6 +5,7 @@
 //! * [`conv`], [`dense`], [`pool`]: convolutions and dense layers that skip zeros, and pooling.
 //! * [`Surrogate`]: the derivatives that stand for that of the spike function.
 //! * [`philox`] and [`poisson`]: counter-based random numbers and Poisson spike trains.
+//! * [`cuda`]: how the CUDA kernels are launched; candle operations do so with the feature `cuda`.
 //!
 //! Every kernel has a slice-level function that needs no tensor library, a candle operation on
 //! top, and a plain reference beside it. Instruction sets (AVX-512, AVX2, NEON or the baseline)
@@ -16,6 +17,7 @@ mod bf16;
 pub mod conv;
 pub mod cuda;
 pub mod dense;
+mod device;
 mod error;
 pub mod lif;
 pub mod philox;
@@ -25,7 +27,8 @@ mod real;
 mod surrogate;
 mod tensor;
 
-pub use bf16::round_to_bf16;
+pub use bf16::{bf16_gradient, bf16_operand, round_to_bf16};
+pub use device::DeviceName;
 pub use error::{Error, Result};
 pub use lif::{Decay, LifParams, Reset, Shift};
 pub use real::Real;

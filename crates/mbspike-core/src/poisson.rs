@@ -10,9 +10,15 @@
     reason = "code must be inlined to be compiled for the caller's instruction set"
 )]
 
+#[cfg(feature = "cuda")]
+#[expect(unsafe_code, reason = "launches kernels")]
+mod cuda;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::philox::{Domain, GROUP, Place, Stream, to_uniform};
+use crate::tensor::contiguous;
 use crate::{Result, error::check_len};
 
 /// Writes the spikes of one sample at one time step, 0 or 1, into `out` (as many as `intensities`).
@@ -52,6 +58,68 @@ pub fn encode_steps(
         encode_step(out, intensities, seed, Place { epoch, sample, step: step as u32 })?;
     }
     Ok(())
+}
+
+/// Spikes `[T, B, …]` of a batch of `intensities` `[B, …]` in f32, given the index of each sample in
+/// its set: on a GPU the same spikes as on the CPU, bit for bit.
+///
+/// # Errors
+/// If there are not as many indices as samples.
+pub fn encode_batch(
+    intensities: &Tensor,
+    n_steps: usize,
+    seed: u64,
+    epoch: u32,
+    samples: &[u32],
+) -> Result<Tensor> {
+    check_len("poisson::encode_batch", "samples", samples.len(), intensities.dim(0)?)?;
+    let op = EncodeBatch { n_steps, seed, epoch, samples };
+    Ok(intensities.detach().contiguous()?.apply_op1_no_bwd(&op)?)
+}
+
+struct EncodeBatch<'a> {
+    n_steps: usize,
+    seed: u64,
+    epoch: u32,
+    samples: &'a [u32],
+}
+
+impl EncodeBatch<'_> {
+    fn shape(&self, layout: &Layout) -> Shape {
+        [&[self.n_steps], layout.dims()].concat().into()
+    }
+}
+
+impl CustomOp1 for EncodeBatch<'_> {
+    fn name(&self) -> &'static str {
+        "poisson_encode"
+    }
+
+    fn cpu_fwd(&self, p: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let CpuStorage::F32(p) = p else {
+            candle_core::bail!("{} takes an f32 tensor", self.name())
+        };
+        let p = contiguous(p, layout)?;
+        let n = p.len() / self.samples.len().max(1);
+        let mut s_seq = vec![0.0; self.n_steps * p.len()];
+        for (step, row) in s_seq.chunks_exact_mut(p.len().max(1)).enumerate() {
+            let of_samples = row.chunks_exact_mut(n.max(1)).zip(p.chunks_exact(n.max(1)));
+            for ((out, p), sample) in of_samples.zip(self.samples) {
+                let place = Place { epoch: self.epoch, sample: *sample, step: step as u32 };
+                encode_step(out, p, self.seed, place).map_err(candle_core::Error::wrap)?;
+            }
+        }
+        Ok((f32::to_cpu_storage_owned(s_seq), self.shape(layout)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        p: &candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        cuda::encode(self, p, layout)
+    }
 }
 
 /// [`encode_step`] one draw at a time: simple, slow, correct.
@@ -169,6 +237,22 @@ mod tests {
         assert_ne!(base, draw(1, Place { step: 8, ..PLACE }));
         assert_ne!(base, draw(1, Place { sample: 0, ..PLACE }));
         assert_ne!(base, draw(1, Place { epoch: 3, ..PLACE }));
+    }
+
+    #[test]
+    fn a_batch_is_its_samples_at_all_steps() {
+        let intensities = ramp(2 * 70);
+        let device = candle_core::Device::Cpu;
+        let tensor = Tensor::from_slice(&intensities, (2, 7, 10), &device).unwrap();
+        let spikes = encode_batch(&tensor, 3, 11, 4, &[9, 2]).unwrap();
+        assert_eq!(spikes.dims(), [3, 2, 7, 10]);
+        for (b, sample) in [9, 2].into_iter().enumerate() {
+            let mut want = vec![f32::NAN; 3 * 70];
+            encode_steps(&mut want, &intensities[b * 70..][..70], 11, 4, sample).unwrap();
+            let got = spikes.narrow(1, b, 1).unwrap().flatten_all().unwrap();
+            assert_eq!(got.to_vec1::<f32>().unwrap(), want);
+        }
+        assert!(encode_batch(&tensor, 3, 11, 4, &[9]).is_err());
     }
 
     #[test]

@@ -5,6 +5,10 @@
 //! window, as in PyTorch: spikes tie all the time. Rows and columns that do not fill a window are
 //! left out, as in PyTorch.
 
+#[cfg(feature = "cuda")]
+#[expect(unsafe_code, reason = "launches kernels")]
+mod cuda;
+
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, WithDType};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -234,7 +238,8 @@ impl Backward<'_> {
     }
 }
 
-/// Pooling of `[N, C, H, W]` with a square window, in f32 or f64; differentiable.
+/// Pooling of `[N, C, H, W]` with a square window, in f32 or f64, or, on a GPU, in f32 or bf16;
+/// differentiable.
 ///
 /// # Errors
 /// If the tensor has another rank or the window is larger than the image.
@@ -250,14 +255,15 @@ pub fn pool2d(x: &Tensor, kind: PoolKind, size: usize) -> Result<Tensor> {
     Ok(x.contiguous()?.apply_op1(Pool2d { kind, size })?)
 }
 
-struct Pool2d {
-    kind: PoolKind,
-    size: usize,
+/// The operation on channels-first images, for windows that fit them.
+pub(crate) struct Pool2d {
+    pub(crate) kind: PoolKind,
+    pub(crate) size: usize,
 }
 
 /// Height and width of an image and of its pooled form.
 #[derive(Clone, Copy)]
-struct Planes {
+pub(crate) struct Planes {
     width: usize,
     n_x: usize,
     pooled_width: usize,
@@ -265,13 +271,14 @@ struct Planes {
 }
 
 impl Pool2d {
-    fn planes(&self, dims: &[usize]) -> Planes {
-        let (height, width) = (dims[2], dims[3]);
+    /// The last two of at least two dimensions.
+    pub(crate) fn planes(&self, dims: &[usize]) -> Planes {
+        let (height, width) = (dims[dims.len() - 2], dims[dims.len() - 1]);
         let pooled_width = width / self.size;
         Planes { width, n_x: height * width, pooled_width, n_y: height / self.size * pooled_width }
     }
 
-    fn forward<T: Real>(&self, x: &[T], p: Planes) -> Vec<T> {
+    pub(crate) fn forward<T: Real>(&self, x: &[T], p: Planes) -> Vec<T> {
         let scale = T::of(1.0 / (self.size * self.size) as f64);
         let mut y = vec![T::zero(); x.len() / p.n_x.max(1) * p.n_y];
         y.par_chunks_mut(p.n_y).zip(x.par_chunks(p.n_x)).for_each(|(y, x)| {
@@ -286,7 +293,7 @@ impl Pool2d {
         y
     }
 
-    fn backward<T: Real>(&self, x: &[T], dy: &[T], p: Planes) -> Vec<T> {
+    pub(crate) fn backward<T: Real>(&self, x: &[T], dy: &[T], p: Planes) -> Vec<T> {
         let scale = T::of(1.0 / (self.size * self.size) as f64);
         let mut dx = vec![T::zero(); x.len()];
         let planes = dx.par_chunks_mut(p.n_x).zip(x.par_chunks(p.n_x)).zip(dy.par_chunks(p.n_y));
@@ -339,8 +346,21 @@ impl CustomOp1 for Pool2d {
         Ok((y, dims.as_slice().into()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        cuda::forward(self, x, layout)
+    }
+
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return Ok(Some(x.apply_op2_no_bwd(&dy, &cuda::Backward(self))?));
+        }
         let planes = self.planes(x.dims());
         let dx = if x.dtype() == DType::F32 {
             backward_tensor::<f32>(self, x, &dy, planes)?

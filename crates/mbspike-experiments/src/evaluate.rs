@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Tensor};
 use mbspike_data::{AugmentConfig, Loader, LoaderConfig, SampleSet};
 use mbspike_lif::{Activity, Loss, Network};
 use rayon::ThreadPool;
@@ -65,33 +65,38 @@ pub fn evaluate(
     stop: &AtomicBool,
     on_batch: &mut dyn FnMut(usize),
 ) -> Result<Option<Evaluation>, Error> {
-    let (mut n_samples, mut n_correct, mut loss_sum) = (0, 0, 0.0);
-    let mut activity = Activity::default();
+    // What is not read before the end does not wait for the device.
+    let mut unread = Vec::new();
     for (index, batch) in loader.epoch(EPOCH, 0).enumerate() {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let batch = batch?;
         let n = batch.len();
-        let (x_seq, targets) = batch.into_tensors(&Device::Cpu)?;
-        let prediction = pool.install(|| network.predict(&x_seq))?;
+        let (x_seq, targets) = batch.into_tensors(network.device())?;
+        let prediction = pool.install(|| network.predict_deferred(&x_seq))?;
         let logits = &prediction.logits;
-        n_samples += n;
-        n_correct += n_correct_of(logits, &targets)?;
+        let n_correct = n_correct_of(logits, &targets)?;
         let targets = targets.to_dtype(logits.dtype())?;
-        let batch_loss = loss.forward_tensor(logits, &targets)?.to_dtype(DType::F64)?;
-        loss_sum += batch_loss.to_scalar::<f64>()? * n as f64;
-        activity.merge(&prediction.activity);
+        let loss = loss.forward_tensor(logits, &targets)?.to_dtype(DType::F64)?;
+        unread.push((n, n_correct, loss, prediction.activity));
         on_batch(index + 1);
     }
+    let (mut n_samples, mut n_correct, mut loss_sum) = (0, 0, 0.0);
+    let mut activity = Activity::default();
+    for (n, n_correct_of_batch, loss, counts) in unread {
+        n_samples += n;
+        n_correct += n_correct_of_batch.to_scalar::<u32>()?;
+        loss_sum += loss.to_scalar::<f64>()? * n as f64;
+        activity.merge(&Activity::read(&counts)?);
+    }
     let n = n_samples.max(1) as f64;
-    Ok(Some(Evaluation { loss: loss_sum / n, accuracy: n_correct as f64 / n, activity }))
+    Ok(Some(Evaluation { loss: loss_sum / n, accuracy: f64::from(n_correct) / n, activity }))
 }
 
-/// Number of samples whose largest logit is at the most probable class of their target; both
-/// `[B, n_classes]`.
-pub(crate) fn n_correct_of(logits: &Tensor, targets: &Tensor) -> Result<usize, Error> {
-    let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
-    let wanted = targets.argmax(D::Minus1)?.to_vec1::<u32>()?;
-    Ok(predicted.iter().zip(&wanted).filter(|(predicted, wanted)| predicted == wanted).count())
+/// Number of samples whose largest logit is at the most probable class of their target, a scalar on
+/// the device of the two, both `[B, n_classes]`.
+pub(crate) fn n_correct_of(logits: &Tensor, targets: &Tensor) -> Result<Tensor, Error> {
+    let is_correct = logits.argmax(D::Minus1)?.eq(&targets.argmax(D::Minus1)?)?;
+    Ok(is_correct.to_dtype(DType::U32)?.sum_all()?)
 }

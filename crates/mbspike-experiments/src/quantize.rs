@@ -241,7 +241,7 @@ impl Setting<'_> {
             n_samples += batch.len();
             let (x_seq, targets) = batch.into_tensors(&Device::Cpu)?;
             let scores = self.pool.install(|| network.predict(&x_seq))?;
-            n_correct += n_correct_of(&scores, &targets)?;
+            n_correct += n_correct_of(&scores, &targets)?.to_scalar::<u32>()? as usize;
             self.observer.on_quantization(self.point, "integer", index + 1, loader.n_batches());
         }
         Ok(Some(n_correct as f64 / n_samples.max(1) as f64))

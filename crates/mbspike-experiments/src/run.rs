@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::Device;
+use mbspike_core::DeviceName;
 use mbspike_data::{Dataset, DatasetConfig};
 use mbspike_lif::Network;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -43,6 +43,9 @@ pub enum Error {
     /// A config could not be written as TOML.
     #[error("a config cannot be written as TOML")]
     Write(#[from] toml::ser::Error),
+    /// The device to compute on is not there, or a kernel refused something.
+    #[error(transparent)]
+    Device(#[from] mbspike_core::Error),
     /// Data could not be loaded.
     #[error(transparent)]
     Data(#[from] mbspike_data::Error),
@@ -96,12 +99,20 @@ pub struct Options {
     pub jobs: usize,
     /// Which part of the sweep to run.
     pub shard: Shard,
+    /// What to compute on.
+    pub device: DeviceName,
 }
 
 impl Default for Options {
     /// All of it in `runs`, one run at a time.
     fn default() -> Self {
-        Self { out: "runs".into(), resume: false, jobs: 1, shard: Shard::default() }
+        Self {
+            out: "runs".into(),
+            resume: false,
+            jobs: 1,
+            shard: Shard::default(),
+            device: DeviceName::Cpu,
+        }
     }
 }
 
@@ -141,6 +152,7 @@ pub fn run_sweep(
     observer: &dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
+    let device = options.device.open()?;
     let folder = options.out.join(&sweep.name);
     fs_err::create_dir_all(&folder)?;
     let is_mine = |(position, _): &(usize, &Point)| options.shard.has(*position);
@@ -172,7 +184,7 @@ pub fn run_sweep(
                 Outcome::Stopped
             } else {
                 let dataset = dataset_of(point, &datasets);
-                let setting = Setting { dataset, pool: &pool, observer, stop };
+                let setting = Setting { dataset, device: &device, pool: &pool, observer, stop };
                 let outcome = match run_point(point, &folder.join(&point.id), setting) {
                     Ok(outcome) => outcome,
                     Err(error) => Outcome::Failed(error),
@@ -297,7 +309,7 @@ pub struct EvaluationReport {
 }
 
 /// Evaluates the checkpoint of the run in `folder` on its test set; `None` if `stop` was set on the
-/// way. `settings` change the run's config, as `--set` does.
+/// way. `settings` change the run's config, as `--set` does; it is computed on `device`.
 ///
 /// # Errors
 /// If there is no config or checkpoint in the folder, they do not fit each other, or data are
@@ -305,13 +317,14 @@ pub struct EvaluationReport {
 pub fn evaluate_run(
     folder: &Path,
     settings: &[String],
+    device: DeviceName,
     observer: &dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Option<EvaluationReport>, Error> {
     let sweep = Sweep::read(&folder.join(CONFIG_FILE), settings)?;
     let Some(point) = sweep.points.first() else { return Ok(None) };
     let config = &point.config;
-    let mut network = Network::new(&config.network_config(), config.seed, &Device::Cpu)?;
+    let mut network = Network::new(&config.network_config(), config.seed, &device.open()?)?;
     checkpoint::load_weights(&folder.join(CHECKPOINT_FILE), &network)?;
     let dataset = mbspike_data::load(&config.dataset)?;
     let pool = thread_pool()?;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
+use mbspike_core::activity::Counts;
 use mbspike_data::{Batch, Dataset, Loader, LoaderConfig};
 use mbspike_lif::optim::{Ema, Optimizer, clip_grad_norm};
-use mbspike_lif::{Network, StepKey, StepOutput};
+use mbspike_lif::{Activity, DeferredStep, Network, StepKey};
 use rayon::ThreadPool;
 
 use crate::checkpoint::{self, Progress, STATE_FILE, Tally};
@@ -25,6 +26,8 @@ use crate::tensorboard::EventLog;
 pub struct Setting<'a> {
     /// The data, as the config asks for them.
     pub dataset: &'a Dataset,
+    /// What to compute on.
+    pub device: &'a Device,
     /// The threads to compute with.
     pub pool: &'a Arc<ThreadPool>,
     /// Hears of every iteration.
@@ -44,6 +47,17 @@ pub enum End {
     Stopped,
 }
 
+/// What is not yet known of an iteration, because nothing has waited for the device since.
+struct Unread {
+    iteration: u64,
+    n_samples: usize,
+    loss: Tensor,
+    /// 0, or NaN where a logit is not finite.
+    zero_or_nan: Tensor,
+    n_correct: Tensor,
+    activity: Counts,
+}
+
 /// A run in training.
 pub struct Trainer<'a> {
     point: &'a Point,
@@ -57,6 +71,8 @@ pub struct Trainer<'a> {
     metrics: MetricsLog,
     events: Option<EventLog>,
     progress: Progress,
+    /// Iterations that `progress` does not hold the results of yet, oldest first.
+    unread: Vec<Unread>,
     saved: Instant,
 }
 
@@ -64,7 +80,7 @@ impl<'a> Trainer<'a> {
     /// A run from its start, or from the last checkpoint in `folder` if there is one.
     pub fn new(point: &'a Point, folder: &'a Path, setting: Setting<'a>) -> Result<Self, Error> {
         let config = &point.config;
-        let network = Network::new(&config.network_config(), config.seed, &Device::Cpu)?;
+        let network = Network::new(&config.network_config(), config.seed, setting.device)?;
         let mut optimizer = Optimizer::new(config.train.optimizer, network.parameters())?;
         let mut ema =
             config.train.ema.map(|decay| Ema::new(decay, network.parameters())).transpose()?;
@@ -106,6 +122,7 @@ impl<'a> Trainer<'a> {
             metrics,
             events,
             progress,
+            unread: vec![],
             saved: Instant::now(),
         })
     }
@@ -135,15 +152,21 @@ impl<'a> Trainer<'a> {
                 self.add_time(started.elapsed().as_secs_f64(), waited_s);
                 self.log_window(false)?;
                 self.report();
-                if self.setting.stop.load(Ordering::Relaxed) {
+                let is_stopped = self.setting.stop.load(Ordering::Relaxed);
+                if is_stopped || self.is_checkpoint_due() {
+                    if let Some(cause) = self.read()? {
+                        return Ok(End::Diverged(cause));
+                    }
                     self.save()?;
-                    return Ok(End::Stopped);
                 }
-                if self.is_checkpoint_due() {
-                    self.save()?;
+                if is_stopped {
+                    return Ok(End::Stopped);
                 }
             }
             drop(batches);
+            if let Some(cause) = self.read()? {
+                return Ok(End::Diverged(cause));
+            }
             self.log_window(true)?;
             let started = Instant::now();
             let Some(evaluation) = self.evaluate()? else {
@@ -160,25 +183,32 @@ impl<'a> Trainer<'a> {
         Ok(End::Finished)
     }
 
-    /// One step of the optimizer; says why if the run diverges.
+    /// One step of the optimizer; says why if the run is known to diverge.
     fn iteration(&mut self, batch: Batch) -> Result<Option<String>, Error> {
         let config = &self.point.config;
         let n_samples = batch.len();
-        let (x_seq, targets) = batch.into_tensors(&Device::Cpu)?;
+        let (x_seq, targets) = batch.into_tensors(self.setting.device)?;
         let key = StepKey { seed: config.seed, iteration: self.progress.iterations };
         let lr = self.lr();
         let network = &mut self.network;
         let step = self
             .setting
             .pool
-            .install(|| network.train_step(&x_seq, &targets, config.loss(), key))?;
-        let StepOutput { loss, logits, mut gradients, activity } = step;
-        let at = self.progress.iterations + 1;
-        if !loss.is_finite() {
-            return Ok(Some(format!("the loss is {loss} in iteration {at}")));
-        }
-        if !all_finite(&logits)? {
-            return Ok(Some(format!("the logits are not finite in iteration {at}")));
+            .install(|| network.train_step_deferred(&x_seq, &targets, config.loss(), key))?;
+        let DeferredStep { loss, logits, mut gradients, activity } = step;
+        self.unread.push(Unread {
+            iteration: self.progress.iterations + 1,
+            n_samples,
+            loss,
+            zero_or_nan: (&logits * 0.0)?.sum_all()?,
+            n_correct: n_correct_of(&logits, &targets)?,
+            activity,
+        });
+        let n_in_window = self.progress.window.n_iterations + self.unread.len() as u64;
+        if (self.setting.device.is_cpu() || n_in_window >= config.train.log_every)
+            && let Some(cause) = self.read()?
+        {
+            return Ok(Some(cause));
         }
         if let Some(max_norm) = config.train.clip_grad_norm {
             clip_grad_norm(&mut gradients, max_norm)?;
@@ -187,22 +217,38 @@ impl<'a> Trainer<'a> {
         if let Some(ema) = &mut self.ema {
             ema.update()?;
         }
+        self.progress.batches += 1;
+        self.progress.iterations += 1;
+        Ok(None)
+    }
 
-        let n_correct = n_correct_of(&logits, &targets)?;
-        let progress = &mut self.progress;
-        progress.batches += 1;
-        progress.iterations += 1;
-        progress.window.add(loss, n_samples, n_correct, &activity);
-        progress.epoch.add(loss, n_samples, n_correct, &activity);
-        progress.recent.push_back(n_correct as f64 / n_samples as f64);
-        if progress.recent.len() as u64 > SMOOTHING_WINDOW {
-            progress.recent.pop_front();
-        }
-        if let (Some(target), None) = (config.target, progress.iterations_to_target)
-            && progress.recent.len() as u64 == SMOOTHING_WINDOW
-            && progress.recent.iter().sum::<f64>() / SMOOTHING_WINDOW as f64 >= target.accuracy
-        {
-            progress.iterations_to_target = Some(progress.iterations);
+    /// Waits for the device and takes the results of all iterations so far into the progress; says
+    /// why if the run diverges.
+    fn read(&mut self) -> Result<Option<String>, Error> {
+        for unread in std::mem::take(&mut self.unread) {
+            let Unread { iteration, n_samples, .. } = unread;
+            let loss = unread.loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            if !loss.is_finite() {
+                return Ok(Some(format!("the loss is {loss} in iteration {iteration}")));
+            }
+            if unread.zero_or_nan.to_dtype(DType::F64)?.to_scalar::<f64>()?.is_nan() {
+                return Ok(Some(format!("the logits are not finite in iteration {iteration}")));
+            }
+            let n_correct = unread.n_correct.to_scalar::<u32>()? as usize;
+            let activity = Activity::read(&unread.activity)?;
+            let progress = &mut self.progress;
+            progress.window.add(loss, n_samples, n_correct, &activity);
+            progress.epoch.add(loss, n_samples, n_correct, &activity);
+            progress.recent.push_back(n_correct as f64 / n_samples as f64);
+            if progress.recent.len() as u64 > SMOOTHING_WINDOW {
+                progress.recent.pop_front();
+            }
+            if let (Some(target), None) = (self.point.config.target, progress.iterations_to_target)
+                && progress.recent.len() as u64 == SMOOTHING_WINDOW
+                && progress.recent.iter().sum::<f64>() / SMOOTHING_WINDOW as f64 >= target.accuracy
+            {
+                progress.iterations_to_target = Some(iteration);
+            }
         }
         Ok(None)
     }
@@ -331,9 +377,4 @@ impl<'a> Trainer<'a> {
         self.saved = Instant::now();
         Ok(saved?)
     }
-}
-
-fn all_finite(tensor: &Tensor) -> Result<bool, Error> {
-    let values = tensor.flatten_all()?.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>()?;
-    Ok(values.iter().all(|value| value.is_finite()))
 }

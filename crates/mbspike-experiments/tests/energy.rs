@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use mbspike_core::DeviceName;
 use mbspike_experiments::energy::{self, EnergySweep, OPERATIONS_FILE, Options};
 use mbspike_experiments::figure::draw_energy;
 use mbspike_experiments::observer::NullObserver;
@@ -55,7 +56,8 @@ fn a_sweep_is_counted_once_compared_with_one_bit_and_drawn() {
 
     // The counts are those of the evaluation that the run's records come from.
     let run = &runs[3];
-    let evaluation = evaluate_run(&run.folder, &[], &NullObserver, &stop).unwrap().unwrap();
+    let evaluation =
+        evaluate_run(&run.folder, &[], DeviceName::Cpu, &NullObserver, &stop).unwrap().unwrap();
     let (layers, time_steps) = (&run.counts.layers, run.summary.time_steps as u64);
     assert_eq!((run.summary.bits, time_steps, run.counts.n_samples), (2, 2, 30));
     for (layer, rate) in layers.iter().zip(&evaluation.nonzero_rate[1..]) {

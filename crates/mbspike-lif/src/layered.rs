@@ -1,20 +1,21 @@
 //! The network one layer at a time, as tensor operations under candle's autograd: the definition,
 //! and the path of everything that is not fused.
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape as TensorShape, Tensor, WithDType};
+use candle_core::{DType, Tensor};
 use candle_nn::{BatchNorm, ModuleT};
+use mbspike_core::activity::Counts;
 use mbspike_core::conv::{MAX_KERNEL, conv2d};
-use mbspike_core::lif::{lif_multi_step, lif_multi_step_learnable_tau, lif_multi_step_with_v};
-use mbspike_core::pool::pool2d;
+use mbspike_core::lif::{LifOptions, lif_multi_step_with, lif_multi_step_with_v};
+use mbspike_core::pool::{PoolKind, pool2d};
+use mbspike_core::{bf16_gradient, bf16_operand};
 
 use crate::dropout;
-use crate::monitor::PositionActivity;
 use crate::network::{Built, BuiltLif, Norm};
 use crate::quantization::fake_quantized;
 use crate::trace::{LayerTrace, Trace};
 use crate::{
-    Activity, Error, Loss, Network, Precision, Prediction, Quantization, Result, StepKey,
-    StepOutput,
+    DeferredPrediction, DeferredStep, Error, Loss, Network, Precision, Quantization, Result,
+    StepKey,
 };
 
 /// PyTorch's defaults of batch normalization.
@@ -27,46 +28,50 @@ pub(crate) fn train_step(
     targets: &Tensor,
     loss: Loss,
     key: StepKey,
-) -> Result<StepOutput> {
-    let (logits, activity) = forward(network, x_seq, Some(key), &mut |_| {})?;
-    let loss = loss.forward_tensor(&logits, &targets.to_dtype(logits.dtype())?)?;
+) -> Result<DeferredStep> {
+    let (logits, activity) = forward(network, x_seq, Some(key), None)?;
+    let targets = targets.to_device(&network.device)?.to_dtype(logits.dtype())?;
+    let loss = loss.forward_tensor(&logits, &targets)?;
     let mut gradients = loss.backward()?;
     let gradients = network
         .parameters
         .iter()
         .map(|p| gradients.remove(&p.var).ok_or_else(|| Error::NoGradient { name: p.name.clone() }))
         .collect::<Result<_>>()?;
-    let loss = loss.to_dtype(DType::F64)?.to_scalar()?;
-    Ok(StepOutput { loss, logits: logits.detach(), gradients, activity })
+    Ok(DeferredStep { loss: loss.detach(), logits: logits.detach(), gradients, activity })
 }
 
-pub(crate) fn predict(network: &Network, x_seq: &Tensor) -> Result<Prediction> {
-    let (logits, activity) = forward(network, x_seq, None, &mut |_| {})?;
-    Ok(Prediction { logits: logits.detach(), activity })
+pub(crate) fn predict(network: &Network, x_seq: &Tensor) -> Result<DeferredPrediction> {
+    let (logits, activity) = forward(network, x_seq, None, None)?;
+    Ok(DeferredPrediction { logits: logits.detach(), activity })
 }
 
 pub(crate) fn trace(network: &Network, x_seq: &Tensor) -> Result<Trace> {
     let mut layers = Vec::new();
-    let (logits, _) = forward(network, x_seq, None, &mut |layer| layers.push(layer))?;
+    let (logits, _) = forward(network, x_seq, None, Some(&mut |layer| layers.push(layer)))?;
     Ok(Trace { logits: logits.detach(), layers })
 }
 
 /// Class scores `[B, n_classes]` and activity; in training mode where a key is given. `on_layer`
-/// hears what passed through each layer of weights.
+/// hears what passed through each layer of weights; without it, average pooling is one operation
+/// with the neurons before it.
 fn forward(
     network: &Network,
     x_seq: &Tensor,
     training: Option<StepKey>,
-    on_layer: &mut dyn FnMut(LayerTrace),
-) -> Result<(Tensor, Activity)> {
+    mut on_layer: Option<&mut dyn FnMut(LayerTrace)>,
+) -> Result<(Tensor, Counts)> {
     let config = &network.config;
     let dtype = if config.precision == Precision::F64 { DType::F64 } else { DType::F32 };
     let mut seq = x_seq.to_dtype(dtype)?.to_device(&network.device)?;
-    let mut activity = Activity { positions: vec![PositionActivity::of(&seq)?] };
+    let activity = Counts::new(network.positions().len(), &network.device)?;
+    activity.add(0, &seq)?;
+    let mut position = 0;
     let mut logits = None;
     // The spikes that the next layer of weights receives, as they were sent.
     let mut received = seq.clone();
-    for layer in &network.layers {
+    let mut layers = network.layers.iter().peekable();
+    while let Some(layer) = layers.next() {
         let before = seq.clone();
         match layer {
             Built::Conv { weight, bias, padding, norm, lif } => {
@@ -88,9 +93,20 @@ fn forward(
                 }
                 let mut dims = vec![n_steps, batch_size];
                 dims.extend_from_slice(&x.dims()[1..]);
-                seq = neurons(network, lif, &x.reshape(dims)?)?.0;
-                activity.positions.push(PositionActivity::of(&seq)?);
-                on_layer(LayerTrace::new(&received, &before, &seq));
+                let average_pool = match layers.peek() {
+                    Some(Built::Pool { kind: PoolKind::Average, size }) if on_layer.is_none() => {
+                        layers.next();
+                        Some(*size)
+                    }
+                    _ => None,
+                };
+                position += 1;
+                let counts = Some((&activity, position));
+                let options = LifOptions { average_pool, counts, ..LifOptions::default() };
+                seq = neurons(network, lif, &x.reshape(dims)?, options)?.0;
+                if let Some(on_layer) = &mut on_layer {
+                    on_layer(LayerTrace::new(&received, &before, &seq));
+                }
                 received = seq.clone();
             }
             Built::Dense { weight, bias, lif } => {
@@ -102,11 +118,15 @@ fn forward(
                     x = x.broadcast_add(&network.parameters[*bias].var)?;
                 }
                 let x = x.reshape((n_steps, batch_size, ()))?;
-                let (s_seq, v_seq) = neurons(network, lif, &x)?;
-                activity.positions.push(PositionActivity::of(&s_seq)?);
+                position += 1;
+                let options =
+                    LifOptions { counts: Some((&activity, position)), ..LifOptions::default() };
+                let (s_seq, v_seq) = neurons(network, lif, &x, options)?;
                 logits = Some(config.readout.forward_tensor(v_seq.as_ref().unwrap_or(&s_seq))?);
                 seq = s_seq;
-                on_layer(LayerTrace::new(&received, &before, &seq));
+                if let Some(on_layer) = &mut on_layer {
+                    on_layer(LayerTrace::new(&received, &before, &seq));
+                }
                 received = seq.clone();
             }
             Built::Pool { kind, size } => {
@@ -131,19 +151,22 @@ fn forward(
 }
 
 /// Spikes, and membranes where the readout takes them.
-fn neurons(network: &Network, lif: &BuiltLif, x_seq: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+fn neurons(
+    network: &Network,
+    lif: &BuiltLif,
+    x_seq: &Tensor,
+    options: LifOptions<'_>,
+) -> Result<(Tensor, Option<Tensor>)> {
     let v_init = Tensor::zeros(&x_seq.dims()[1..], x_seq.dtype(), x_seq.device())?;
-    Ok(match lif.tau {
-        Some(tau) => {
-            let tau = &network.parameters[tau].var;
-            (lif_multi_step_learnable_tau(x_seq, &v_init, tau, &lif.params)?, None)
+    if lif.reads_membrane {
+        let (s_seq, v_seq) = lif_multi_step_with_v(x_seq, &v_init, &lif.params)?;
+        if let Some((counts, position)) = options.counts {
+            counts.add(position, &s_seq)?;
         }
-        None if lif.reads_membrane => {
-            let (s_seq, v_seq) = lif_multi_step_with_v(x_seq, &v_init, &lif.params)?;
-            (s_seq, Some(v_seq))
-        }
-        None => (lif_multi_step(x_seq, &v_init, &lif.params)?, None),
-    })
+        return Ok((s_seq, Some(v_seq)));
+    }
+    let tau = lif.tau.map(|tau| network.parameters[tau].var.as_tensor());
+    Ok((lif_multi_step_with(x_seq, &v_init, &lif.params, LifOptions { tau, ..options })?, None))
 }
 
 /// Batch normalization over steps and samples, `[T·B, C, H, W]`.
@@ -190,7 +213,7 @@ fn weight_operand(network: &Network, weight: usize) -> Result<Tensor> {
 /// unchanged.
 fn operand(precision: Precision, x: &Tensor) -> Result<Tensor> {
     Ok(match precision {
-        Precision::Bf16 => x.apply_op1(Round { forward: true })?,
+        Precision::Bf16 => bf16_operand(x)?,
         Precision::F32 | Precision::F64 => x.clone(),
     })
 }
@@ -198,41 +221,7 @@ fn operand(precision: Precision, x: &Tensor) -> Result<Tensor> {
 /// The result of a product, whose gradient is an operand of the backward products.
 fn rounded_gradient(precision: Precision, y: &Tensor) -> Result<Tensor> {
     Ok(match precision {
-        Precision::Bf16 => y.apply_op1(Round { forward: false })?,
+        Precision::Bf16 => bf16_gradient(y)?,
         Precision::F32 | Precision::F64 => y.clone(),
     })
-}
-
-/// Rounds to bf16 in one direction and passes values through in the other.
-struct Round {
-    forward: bool,
-}
-
-fn rounded(x: &Tensor) -> candle_core::Result<Tensor> {
-    x.to_dtype(DType::BF16)?.to_dtype(DType::F32)
-}
-
-impl CustomOp1 for Round {
-    fn name(&self) -> &'static str {
-        "round_to_bf16"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, TensorShape)> {
-        let (CpuStorage::F32(x), Some((start, end))) = (x, layout.contiguous_offsets()) else {
-            candle_core::bail!("round_to_bf16 takes a contiguous f32 tensor")
-        };
-        let mut values = x[start..end].to_vec();
-        if self.forward {
-            mbspike_core::round_to_bf16(&mut values);
-        }
-        Ok((f32::to_cpu_storage_owned(values), layout.shape().clone()))
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(Some(if self.forward { grad.clone() } else { rounded(grad)? }))
-    }
 }

@@ -29,7 +29,10 @@ pub use arch::{Arch, ArchError, Layer, PoolKind, Shape};
 pub use error::{Error, Result};
 pub use loss::{Loss, LossKind, Readout, one_hot};
 pub use monitor::{Activity, PositionActivity};
-pub use network::{Execution, Network, NetworkConfig, Precision, Prediction, StepKey, StepOutput};
+pub use network::{
+    DeferredPrediction, DeferredStep, Execution, Network, NetworkConfig, Precision, Prediction,
+    StepKey, StepOutput,
+};
 pub use neuron::NeuronConfig;
 pub use parameter::Parameter;
 pub use quantization::{InputRange, MAX_CODE, Quantization};

@@ -1,5 +1,4 @@
-use candle_core::{DType, Tensor};
-use mbspike_core::activity::count;
+use mbspike_core::activity::{Count, Counts};
 
 use crate::Result;
 
@@ -27,15 +26,6 @@ impl PositionActivity {
         self.n_nonzero += other.n_nonzero;
         self.sum += other.sum;
     }
-
-    /// What `tensor` holds.
-    pub(crate) fn of(tensor: &Tensor) -> Result<Self> {
-        let mut activity = Self::default();
-        let tensor = tensor.detach().to_dtype(DType::F32)?.contiguous()?;
-        let counts = mbspike_core::read::<f32, _>(&tensor, |values| Ok(count(values)))?;
-        activity.add(tensor.elem_count(), counts);
-        Ok(activity)
-    }
 }
 
 /// Activity at every measuring position, the thesis's `nnz1 … nnzK`: the input first, then after
@@ -47,6 +37,29 @@ pub struct Activity {
 }
 
 impl Activity {
+    /// What was counted; waits for the device.
+    ///
+    /// # Errors
+    /// If it cannot be copied from the device.
+    pub fn read(counts: &Counts) -> Result<Self> {
+        let of = |c: &Count| PositionActivity {
+            n_elements: c.n_elements,
+            n_nonzero: c.n_nonzero,
+            sum: c.sum,
+        };
+        Ok(Self { positions: counts.read()?.iter().map(of).collect() })
+    }
+
+    /// Counts that say the same.
+    pub(crate) fn to_counts(&self) -> Counts {
+        let of = |p: &PositionActivity| Count {
+            n_elements: p.n_elements,
+            n_nonzero: p.n_nonzero,
+            sum: p.sum,
+        };
+        Counts::of(self.positions.iter().map(of).collect())
+    }
+
     /// Adds what was seen elsewhere.
     pub fn merge(&mut self, other: &Self) {
         let n_positions = self.positions.len().max(other.positions.len());

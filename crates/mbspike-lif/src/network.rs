@@ -1,5 +1,6 @@
 use candle_core::{DType, Device, Tensor};
 use mbspike_core::LifParams;
+use mbspike_core::activity::Counts;
 use serde::{Deserialize, Serialize};
 
 use crate::fused::{Fused, Plan};
@@ -100,6 +101,28 @@ pub struct StepOutput {
     pub activity: Activity,
 }
 
+/// What a training step gives, with all numbers on the network's device: nothing has waited for it.
+#[derive(Debug)]
+pub struct DeferredStep {
+    /// Mean loss of the batch, a scalar.
+    pub loss: Tensor,
+    /// Class scores `[B, n_classes]`.
+    pub logits: Tensor,
+    /// A gradient for each of [`Network::parameters`].
+    pub gradients: Vec<Tensor>,
+    /// Activity of the batch, for [`Activity::read`].
+    pub activity: Counts,
+}
+
+/// What a network answers in evaluation mode, with all numbers on its device.
+#[derive(Debug)]
+pub struct DeferredPrediction {
+    /// Class scores `[B, n_classes]`.
+    pub logits: Tensor,
+    /// Activity of the batch, for [`Activity::read`].
+    pub activity: Counts,
+}
+
 /// What a network answers in evaluation mode.
 #[derive(Debug)]
 pub struct Prediction {
@@ -189,6 +212,20 @@ impl Network {
             return Err(Error::InvalidParameter {
                 name: "quantization",
                 expected: "none where the precision is f64",
+                got: "int8".into(),
+            });
+        }
+        if !device.is_cpu() && config.precision == Precision::F64 {
+            return Err(Error::InvalidParameter {
+                name: "precision",
+                expected: "f32 or bf16 on a GPU",
+                got: "f64".into(),
+            });
+        }
+        if !device.is_cpu() && !config.quantization.is_none() {
+            return Err(Error::InvalidParameter {
+                name: "quantization",
+                expected: "none on a GPU",
                 got: "int8".into(),
             });
         }
@@ -312,6 +349,11 @@ impl Network {
         &self.config
     }
 
+    /// What it computes on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Trainable variables, numbered from the input: `conv1.weight` `[out, in, ky, kx]`,
     /// `fc1.weight` `[out, in]`, `bn1.weight`, `lif1.tau`, …
     pub fn parameters(&self) -> &[Parameter] {
@@ -346,6 +388,26 @@ impl Network {
         loss: Loss,
         key: StepKey,
     ) -> Result<StepOutput> {
+        let step = self.train_step_deferred(x_seq, targets, loss, key)?;
+        Ok(StepOutput {
+            loss: step.loss.to_dtype(DType::F64)?.to_scalar()?,
+            logits: step.logits,
+            gradients: step.gradients,
+            activity: Activity::read(&step.activity)?,
+        })
+    }
+
+    /// [`Network::train_step`] that does not wait for the device.
+    ///
+    /// # Errors
+    /// As [`Network::train_step`].
+    pub fn train_step_deferred(
+        &mut self,
+        x_seq: &Tensor,
+        targets: &Tensor,
+        loss: Loss,
+        key: StepKey,
+    ) -> Result<DeferredStep> {
         let (_, batch_size) = self.check_input(x_seq)?;
         let expected = [batch_size, self.config.arch.n_classes()];
         if targets.dims() != expected {
@@ -360,7 +422,15 @@ impl Network {
         self.observe_input(x_seq)?;
         let x_seq = &self.quantized_input(x_seq)?;
         match &mut self.fused {
-            Some(fused) => fused.train_step(&self.parameters, x_seq, targets, loss, key),
+            Some(fused) => {
+                let step = fused.train_step(&self.parameters, x_seq, targets, loss, key)?;
+                Ok(DeferredStep {
+                    loss: Tensor::new(step.loss, &Device::Cpu)?,
+                    logits: step.logits,
+                    gradients: step.gradients,
+                    activity: step.activity.to_counts(),
+                })
+            }
             None => layered::train_step(self, x_seq, targets, loss, key),
         }
     }
@@ -371,10 +441,23 @@ impl Network {
     /// # Errors
     /// If the shape of `x_seq` `[T, B, C, H, W]` does not fit the network.
     pub fn predict(&mut self, x_seq: &Tensor) -> Result<Prediction> {
+        let prediction = self.predict_deferred(x_seq)?;
+        let activity = Activity::read(&prediction.activity)?;
+        Ok(Prediction { logits: prediction.logits, activity })
+    }
+
+    /// [`Network::predict`] that does not wait for the device.
+    ///
+    /// # Errors
+    /// As [`Network::predict`].
+    pub fn predict_deferred(&mut self, x_seq: &Tensor) -> Result<DeferredPrediction> {
         self.check_input(x_seq)?;
         let x_seq = &self.quantized_input(x_seq)?;
         match &mut self.fused {
-            Some(fused) => fused.predict(&self.parameters, x_seq),
+            Some(fused) => {
+                let Prediction { logits, activity } = fused.predict(&self.parameters, x_seq)?;
+                Ok(DeferredPrediction { logits, activity: activity.to_counts() })
+            }
             None => layered::predict(self, x_seq),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mbspike_core::DeviceName;
 use mbspike_data::catalog::DatasetName;
 use mbspike_experiments::sweep::Shard;
 
@@ -61,6 +62,9 @@ pub struct RunArgs {
     /// Run only the I-th of N parts of a sweep, as in 2/4.
     #[arg(long, value_name = "I/N", default_value = "1/1")]
     pub shard: Shard,
+    /// What to compute on: cpu, cuda (the first GPU) or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
     /// Draw no figures at the end.
     #[arg(long)]
     pub no_figures: bool,
@@ -100,6 +104,9 @@ pub struct EvalArgs {
     /// Set a key of the run's config, as for `run`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+    /// What to compute on: cpu, cuda (the first GPU) or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with = "quantized")]
+    pub device: DeviceName,
     /// Evaluate the network of whole numbers that `quantize` has saved.
     #[arg(long)]
     pub quantized: bool,
@@ -331,6 +338,9 @@ pub struct BenchStepArgs {
     /// Steps to time.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = positive)]
     pub steps: usize,
+    /// What to compute on: cpu, cuda (the first GPU) or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
     /// Print the times as JSON.
     #[arg(long)]
     pub json: bool,

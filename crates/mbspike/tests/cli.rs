@@ -109,6 +109,26 @@ fn bad_usage_and_bad_configs_exit_with_2() {
 }
 
 #[test]
+fn a_device_that_is_not_there_is_an_error() {
+    let case = Case::new(TINY);
+    for arguments in [&["run", "tiny.toml"][..], &["bench", "step", "--config", "tiny.toml"]] {
+        let with = |device| case.run(&[arguments, &["--device", device]].concat());
+        let output = with("cuda:99");
+        assert_eq!(code(&output), 1, "{}", stderr(&output));
+        let message = stderr(&output);
+        let reasons = if cfg!(feature = "cuda") {
+            &["no CUDA driver found", "there are only"][..]
+        } else {
+            &["built without CUDA"][..]
+        };
+        assert!(message.contains("cuda:99: "), "{message}");
+        assert!(reasons.iter().any(|reason| message.contains(reason)), "{message}");
+        assert_eq!(code(&with("gpu")), 2);
+    }
+    assert!(!case.path("runs").exists(), "nothing is written before the device is opened");
+}
+
+#[test]
 fn missing_data_exit_with_1_and_say_what_to_do() {
     let case = Case::new(&TINY.replace("fashion-mnist-subset", "mnist"));
     let output = case.run(&["run", "tiny.toml", "--set", "dataset.path=nowhere"]);

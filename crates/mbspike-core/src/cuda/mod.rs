@@ -2,10 +2,16 @@
 //!
 //! Each kernel is the twin of a function on slices, of the same name and with its arguments in the
 //! same order: outputs, inputs, sizes, parameters. What a launch passes and how many threads it
-//! takes is here, without CUDA, so that tests can run the kernels on the host as well.
+//! takes is here, without CUDA, so that tests can run the kernels on the host as well. With the
+//! feature `cuda` the candle operations of this crate launch them.
 
+#[cfg(feature = "cuda")]
+#[expect(unsafe_code, reason = "launches kernels")]
+mod launch;
 mod params;
 
+#[cfg(feature = "cuda")]
+pub(crate) use launch::*;
 pub use params::{
     BLOCK, FUSED_POOL_SIZES, LifKernelParams, SEGMENT, SurrogateParams, Window,
     lif_bwd_checkpoints, lif_bwd_shared_bytes,

@@ -18,6 +18,9 @@
 //! with.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+#[expect(unsafe_code, reason = "launches kernels")]
+mod cuda;
 mod kept;
 mod op;
 mod params;
@@ -27,5 +30,8 @@ mod step;
 
 pub use cpu::{LifForward, LifGrad, lif_backward, lif_forward};
 pub use kept::{fire, lif_backward_from_h, lif_forward_keep_h};
-pub use op::{lif_multi_step, lif_multi_step_learnable_tau, lif_multi_step_with_v};
+pub use op::{
+    LifOptions, lif_multi_step, lif_multi_step_learnable_tau, lif_multi_step_with,
+    lif_multi_step_with_v,
+};
 pub use params::{Decay, LifParams, MAX_BITS, Reset, Shift};

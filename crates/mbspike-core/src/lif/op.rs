@@ -1,22 +1,76 @@
-//! Candle operations: glue between tensors and the slice kernels.
+//! Candle operations: glue between tensors and the kernels.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor};
 
 use super::cpu::{LifForward, LifGrad, lif_backward, lif_forward};
 use super::{Decay, LifParams};
+use crate::activity::Counts;
+use crate::cuda::FUSED_POOL_SIZES;
+use crate::pool::{Pool2d, PoolKind, pool2d};
 use crate::tensor::{contiguous, read, write};
 use crate::{Error, Real, Result};
 
+/// What [`lif_multi_step_with`] does besides.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LifOptions<'a> {
+    /// The time constant `[1]` of a parametric LIF neuron (PLIF, Fang et al. 2021), in steps, learned
+    /// with the weights; a value below 1 counts as 1. The `decay` of the parameters is not used then.
+    pub tau: Option<&'a Tensor>,
+    /// Averages the spikes over windows of this side in the last two dimensions, as
+    /// [`pool2d`] does.
+    pub average_pool: Option<usize>,
+    /// Adds the spikes, before any pooling, to the counts at a position.
+    pub counts: Option<(&'a Counts, usize)>,
+}
+
 /// Multi-step LIF as one differentiable operation: spikes `[T, …]` from currents `x_seq` `[T, …]`
-/// and initial membranes `v_init` `[…]`, in f32 or f64. Gradients flow to both.
+/// and initial membranes `v_init` `[…]`, in f32 or f64, or, on a GPU, in f32 or bf16. Gradients flow
+/// to both.
 ///
 /// # Errors
 /// If a parameter is out of range or the shapes or types do not agree.
 pub fn lif_multi_step(x_seq: &Tensor, v_init: &Tensor, params: &LifParams) -> Result<Tensor> {
+    lif_multi_step_with(x_seq, v_init, params, LifOptions::default())
+}
+
+/// [`lif_multi_step`] with `options`: a learnable time constant, which gets a gradient too, pooling
+/// of the spikes, counts of them, all in one pass over the data.
+///
+/// # Errors
+/// As [`lif_multi_step`], and if the window of pooling does not fit the shape.
+pub fn lif_multi_step_with(
+    x_seq: &Tensor,
+    v_init: &Tensor,
+    params: &LifParams,
+    options: LifOptions<'_>,
+) -> Result<Tensor> {
     params.validate()?;
     check_time_major(x_seq, v_init)?;
-    let op = Lif { params: *params, with_v: false };
-    Ok(x_seq.contiguous()?.apply_op2(&v_init.contiguous()?, op)?)
+    if let Some(size) = options.average_pool
+        && x_seq.device().is_cuda()
+        && !FUSED_POOL_SIZES.contains(&size)
+    {
+        let options = LifOptions { average_pool: None, ..options };
+        let s_seq = lif_multi_step_with(x_seq, v_init, params, options)?;
+        let (n_planes, (height, width)) = planes(s_seq.dims(), size)?;
+        let pooled =
+            pool2d(&s_seq.reshape((n_planes, 1, height, width))?, PoolKind::Average, size)?;
+        return Ok(pooled.reshape(pooled_dims(s_seq.dims(), size))?);
+    }
+    if let Some(size) = options.average_pool {
+        planes(x_seq.dims(), size)?;
+    }
+    let lif = Lif {
+        params: *params,
+        with_v: false,
+        average_pool: options.average_pool,
+        counts: options.counts.map(|(counts, position)| (counts.clone(), position)),
+    };
+    let (x_seq, v_init) = (x_seq.contiguous()?, v_init.contiguous()?);
+    Ok(match options.tau {
+        None => x_seq.apply_op2(&v_init, lif)?,
+        Some(tau) => x_seq.apply_op3(&v_init, &tau.contiguous()?, Plif(lif))?,
+    })
 }
 
 /// [`lif_multi_step`] that also returns the membranes after reset, `[T, …]`; gradients flow
@@ -31,15 +85,13 @@ pub fn lif_multi_step_with_v(
 ) -> Result<(Tensor, Tensor)> {
     params.validate()?;
     check_time_major(x_seq, v_init)?;
-    let op = Lif { params: *params, with_v: true };
+    let op = Lif { params: *params, with_v: true, average_pool: None, counts: None };
     let both = x_seq.contiguous()?.apply_op2(&v_init.contiguous()?, op)?;
     let n_steps = x_seq.dim(0)?;
     Ok((both.narrow(0, 0, n_steps)?, both.narrow(0, n_steps, n_steps)?))
 }
 
-/// [`lif_multi_step`] of a parametric LIF neuron (PLIF, Fang et al. 2021) whose time constant is
-/// the tensor `tau` `[1]`, in steps, learned with the weights; a value below 1 counts as 1. The
-/// `decay` of `params` is not used.
+/// [`lif_multi_step_with`] the learnable time constant `tau`.
 ///
 /// # Errors
 /// As [`lif_multi_step`].
@@ -49,10 +101,8 @@ pub fn lif_multi_step_learnable_tau(
     tau: &Tensor,
     params: &LifParams,
 ) -> Result<Tensor> {
-    params.validate()?;
-    check_time_major(x_seq, v_init)?;
-    let op = Plif { params: *params };
-    Ok(x_seq.contiguous()?.apply_op3(&v_init.contiguous()?, &tau.contiguous()?, op)?)
+    let options = LifOptions { tau: Some(tau), ..LifOptions::default() };
+    lif_multi_step_with(x_seq, v_init, params, options)
 }
 
 fn check_time_major(x_seq: &Tensor, v_init: &Tensor) -> Result<()> {
@@ -67,19 +117,139 @@ fn check_time_major(x_seq: &Tensor, v_init: &Tensor) -> Result<()> {
     Ok(())
 }
 
-struct Lif {
-    params: LifParams,
-    /// Whether the membranes follow the spikes along the time axis.
-    with_v: bool,
+/// Number of the images `[…, H, W]` to be pooled, all steps together, and their height and width.
+fn planes(dims: &[usize], size: usize) -> Result<(usize, (usize, usize))> {
+    match *dims {
+        [_, ref outer @ .., height, width] if (1..=height.min(width)).contains(&size) => {
+            Ok((dims[0] * outer.iter().product::<usize>(), (height, width)))
+        }
+        _ => Err(Error::InvalidParameter {
+            name: "average_pool",
+            expected: "at least 1 and not larger than the image",
+            got: size.to_string(),
+        }),
+    }
 }
 
-fn forward<T: Real>(x_seq: &[T], v_init: &[T], params: &LifParams, with_v: bool) -> Result<Vec<T>> {
-    let n = x_seq.len();
-    let mut out = vec![T::zero(); if with_v { 2 * n } else { n }];
-    let (s_seq, v_seq) = out.split_at_mut(n);
-    let outputs = LifForward { s_seq, v_seq: with_v.then_some(v_seq), h_seq: None };
-    lif_forward(outputs, x_seq, v_init, params)?;
-    Ok(out)
+/// The shape after pooling.
+fn pooled_dims(dims: &[usize], size: usize) -> Vec<usize> {
+    let mut dims = dims.to_vec();
+    dims.iter_mut().rev().take(2).for_each(|side| *side /= size);
+    dims
+}
+
+/// The operation of fixed time constant.
+pub(super) struct Lif {
+    pub(super) params: LifParams,
+    /// Whether the membranes follow the spikes along the time axis; not with pooling.
+    pub(super) with_v: bool,
+    pub(super) average_pool: Option<usize>,
+    pub(super) counts: Option<(Counts, usize)>,
+}
+
+impl Lif {
+    /// The shape of what it gives for inputs of shape `dims`.
+    pub(super) fn out_dims(&self, dims: &[usize]) -> Vec<usize> {
+        let mut dims = pooled_dims(dims, self.average_pool.unwrap_or(1));
+        if self.with_v {
+            dims[0] *= 2;
+        }
+        dims
+    }
+
+    fn forward<T: Real>(&self, x_seq: &[T], v_init: &[T], dims: &[usize]) -> Result<Vec<T>> {
+        let n = x_seq.len();
+        let mut out = vec![T::zero(); if self.with_v { 2 * n } else { n }];
+        let (s_seq, v_seq) = out.split_at_mut(n);
+        let outputs = LifForward { s_seq, v_seq: self.with_v.then_some(v_seq), h_seq: None };
+        lif_forward(outputs, x_seq, v_init, &self.params)?;
+        if let Some((counts, position)) = &self.counts {
+            counts.add_slice(*position, &out[..n]);
+        }
+        Ok(match self.pooling(dims) {
+            Some(pool) => pool.forward(&out, pool.planes(dims)),
+            None => out,
+        })
+    }
+
+    fn pooling(&self, dims: &[usize]) -> Option<Pool2d> {
+        let size = self.average_pool.filter(|_| dims.len() > 2)?;
+        Some(Pool2d { kind: PoolKind::Average, size })
+    }
+
+    /// Gradients of the input, the initial membranes and, where it was `learned`, the time constant.
+    fn backward(
+        &self,
+        x_seq: &Tensor,
+        v_init: &Tensor,
+        learned: Option<&Tensor>,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Tensor, Tensor, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if x_seq.device().is_cuda() {
+            return super::cuda::backward(self, x_seq, v_init, learned, &grad);
+        }
+        match x_seq.dtype() {
+            DType::F32 => self.backward_of::<f32>(x_seq, v_init, learned, &grad),
+            _ => self.backward_of::<f64>(x_seq, v_init, learned, &grad),
+        }
+    }
+
+    fn backward_of<T: Real>(
+        &self,
+        x_seq: &Tensor,
+        v_init: &Tensor,
+        learned: Option<&Tensor>,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Tensor, Tensor, Option<Tensor>)> {
+        let mut grad_x_seq = vec![T::zero(); x_seq.elem_count()];
+        let mut grad_v_init = vec![T::zero(); v_init.elem_count()];
+        let mut grad_tau = T::zero();
+        read::<T, _>(x_seq, |x| {
+            read::<T, _>(v_init, |v| {
+                read::<T, _>(grad, |grad| {
+                    let unpooled;
+                    let (grad_s, grad_v) = match self.pooling(x_seq.dims()) {
+                        None => grad.split_at(x.len()),
+                        Some(pool) => {
+                            unpooled = pool.backward(x, grad, pool.planes(x_seq.dims()));
+                            (&unpooled[..], &[][..])
+                        }
+                    };
+                    let outputs = LifGrad {
+                        grad_x_seq: &mut grad_x_seq,
+                        grad_v_init: &mut grad_v_init,
+                        grad_tau: learned.is_some().then_some(&mut grad_tau),
+                    };
+                    let grad_v = self.with_v.then_some(grad_v);
+                    let mut params = self.params;
+                    if let Some(tau) = learned {
+                        params = read::<T, _>(tau, |tau| Ok(self.at(tau)))?;
+                    }
+                    lif_backward(outputs, x, v, grad_s, grad_v, &params)
+                })
+            })
+        })
+        .map_err(wrap)?;
+        let grad_tau = learned.map(|_| write(vec![grad_tau], &[1])).transpose()?;
+        Ok((write(grad_x_seq, x_seq.dims())?, write(grad_v_init, v_init.dims())?, grad_tau))
+    }
+
+    /// The parameters with this time constant.
+    fn at<T: Real>(&self, tau: &[T]) -> LifParams {
+        let tau = tau.first().and_then(num_traits::ToPrimitive::to_f64).unwrap_or(f64::NAN);
+        LifParams { decay: Decay::Tau(if tau < 1.0 { 1.0 } else { tau }), ..self.params }
+    }
+
+    fn cpu<T: Real>(
+        &self,
+        x_seq: (&[T], &Layout),
+        v_init: (&[T], &Layout),
+    ) -> candle_core::Result<CpuStorage> {
+        let (x, v) = (contiguous(x_seq.0, x_seq.1)?, contiguous(v_init.0, v_init.1)?);
+        Ok(T::to_cpu_storage_owned(self.forward(x, v, x_seq.1.dims()).map_err(wrap)?))
+    }
 }
 
 impl CustomOp2 for Lif {
@@ -94,22 +264,23 @@ impl CustomOp2 for Lif {
         v_init: &CpuStorage,
         v_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let mut dims = x_layout.dims().to_vec();
-        if self.with_v {
-            dims[0] *= 2;
-        }
         let storage = match (x_seq, v_init) {
-            (CpuStorage::F32(x), CpuStorage::F32(v)) => {
-                let (x, v) = (contiguous(x, x_layout)?, contiguous(v, v_layout)?);
-                f32::to_cpu_storage_owned(forward(x, v, &self.params, self.with_v).map_err(wrap)?)
-            }
-            (CpuStorage::F64(x), CpuStorage::F64(v)) => {
-                let (x, v) = (contiguous(x, x_layout)?, contiguous(v, v_layout)?);
-                f64::to_cpu_storage_owned(forward(x, v, &self.params, self.with_v).map_err(wrap)?)
-            }
+            (CpuStorage::F32(x), CpuStorage::F32(v)) => self.cpu((x, x_layout), (v, v_layout))?,
+            (CpuStorage::F64(x), CpuStorage::F64(v)) => self.cpu((x, x_layout), (v, v_layout))?,
             _ => candle_core::bail!("lif_multi_step takes two f32 or two f64 tensors"),
         };
-        Ok((storage, dims.into()))
+        Ok((storage, self.out_dims(x_layout.dims()).into()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x_seq: &candle_core::CudaStorage,
+        x_layout: &Layout,
+        v_init: &candle_core::CudaStorage,
+        v_layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        super::cuda::forward(self, (x_seq, x_layout), (v_init, v_layout), None)
     }
 
     fn bwd(
@@ -119,28 +290,13 @@ impl CustomOp2 for Lif {
         _s_seq: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let (grad_x, grad_v, _) = match x_seq.dtype() {
-            DType::F32 => backward::<f32>(x_seq, v_init, grad, &self.params, self.with_v, false)?,
-            _ => backward::<f64>(x_seq, v_init, grad, &self.params, self.with_v, false)?,
-        };
+        let (grad_x, grad_v, _) = self.backward(x_seq, v_init, None, grad)?;
         Ok((Some(grad_x), Some(grad_v)))
     }
 }
 
-struct Plif {
-    params: LifParams,
-}
-
-impl Plif {
-    fn at<T: Real>(&self, tau: &[T]) -> LifParams {
-        LifParams { decay: tau_decay(tau), ..self.params }
-    }
-}
-
-fn tau_decay<T: Real>(tau: &[T]) -> Decay {
-    let tau = tau.first().and_then(num_traits::ToPrimitive::to_f64).unwrap_or(f64::NAN);
-    Decay::Tau(if tau < 1.0 { 1.0 } else { tau })
-}
+/// The operation of learnable time constant.
+struct Plif(Lif);
 
 impl CustomOp3 for Plif {
     fn name(&self) -> &'static str {
@@ -156,20 +312,27 @@ impl CustomOp3 for Plif {
         tau: &CpuStorage,
         tau_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let storage = match (x_seq, v_init, tau) {
-            (CpuStorage::F32(x), CpuStorage::F32(v), CpuStorage::F32(tau)) => {
-                let params = self.at(contiguous(tau, tau_layout)?);
-                let (x, v) = (contiguous(x, x_layout)?, contiguous(v, v_layout)?);
-                f32::to_cpu_storage_owned(forward(x, v, &params, false).map_err(wrap)?)
-            }
-            (CpuStorage::F64(x), CpuStorage::F64(v), CpuStorage::F64(tau)) => {
-                let params = self.at(contiguous(tau, tau_layout)?);
-                let (x, v) = (contiguous(x, x_layout)?, contiguous(v, v_layout)?);
-                f64::to_cpu_storage_owned(forward(x, v, &params, false).map_err(wrap)?)
-            }
-            _ => candle_core::bail!("{} takes three f32 or three f64 tensors", self.name()),
+        let params = match tau {
+            CpuStorage::F32(tau) => self.0.at(contiguous(tau, tau_layout)?),
+            CpuStorage::F64(tau) => self.0.at(contiguous(tau, tau_layout)?),
+            _ => candle_core::bail!("{} takes a time constant in f32 or f64", self.name()),
         };
-        Ok((storage, x_layout.shape().clone()))
+        let lif = Lif { params, counts: self.0.counts.clone(), ..self.0 };
+        lif.cpu_fwd(x_seq, x_layout, v_init, v_layout)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x_seq: &candle_core::CudaStorage,
+        x_layout: &Layout,
+        v_init: &candle_core::CudaStorage,
+        v_layout: &Layout,
+        tau: &candle_core::CudaStorage,
+        tau_layout: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        let tau = Some((tau, tau_layout));
+        super::cuda::forward(&self.0, (x_seq, x_layout), (v_init, v_layout), tau)
     }
 
     fn bwd(
@@ -180,47 +343,9 @@ impl CustomOp3 for Plif {
         _s_seq: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let decay = match tau.dtype() {
-            DType::F32 => tau_decay(&tau.to_vec1::<f32>()?),
-            _ => tau_decay(&tau.to_vec1::<f64>()?),
-        };
-        let params = LifParams { decay, ..self.params };
-        let (grad_x, grad_v, grad_tau) = match x_seq.dtype() {
-            DType::F32 => backward::<f32>(x_seq, v_init, grad, &params, false, true)?,
-            _ => backward::<f64>(x_seq, v_init, grad, &params, false, true)?,
-        };
+        let (grad_x, grad_v, grad_tau) = self.0.backward(x_seq, v_init, Some(tau), grad)?;
         Ok((Some(grad_x), Some(grad_v), grad_tau))
     }
-}
-
-fn backward<T: Real>(
-    x_seq: &Tensor,
-    v_init: &Tensor,
-    grad: &Tensor,
-    params: &LifParams,
-    with_v: bool,
-    with_tau: bool,
-) -> candle_core::Result<(Tensor, Tensor, Option<Tensor>)> {
-    let grad = grad.contiguous()?;
-    let mut grad_x_seq = vec![T::zero(); x_seq.elem_count()];
-    let mut grad_v_init = vec![T::zero(); v_init.elem_count()];
-    let mut grad_tau = T::zero();
-    read::<T, _>(x_seq, |x| {
-        read::<T, _>(v_init, |v| {
-            read::<T, _>(&grad, |grad| {
-                let (grad_s, grad_v) = grad.split_at(x.len());
-                let outputs = LifGrad {
-                    grad_x_seq: &mut grad_x_seq,
-                    grad_v_init: &mut grad_v_init,
-                    grad_tau: with_tau.then_some(&mut grad_tau),
-                };
-                lif_backward(outputs, x, v, grad_s, with_v.then_some(grad_v), params)
-            })
-        })
-    })
-    .map_err(wrap)?;
-    let grad_tau = if with_tau { Some(write(vec![grad_tau], &[1])?) } else { None };
-    Ok((write(grad_x_seq, x_seq.dims())?, write(grad_v_init, v_init.dims())?, grad_tau))
 }
 
 fn wrap(error: Error) -> candle_core::Error {

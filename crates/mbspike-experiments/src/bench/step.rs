@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use candle_core::Device;
+use mbspike_core::DeviceName;
 use mbspike_data::{Loader, LoaderConfig};
 use mbspike_lif::optim::Optimizer;
 use mbspike_lif::{Network, StepKey};
@@ -16,7 +16,7 @@ use crate::summary::median;
 const N_WARM_UP: usize = 3;
 
 /// Times of a training step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepTimes {
     /// Median time of a whole step in seconds: forward, loss, backward, optimizer.
     pub median_s: f64,
@@ -34,15 +34,19 @@ pub struct StepTimes {
     pub batch_size: usize,
     /// Time steps of a sample.
     pub time_steps: usize,
+    /// What it was computed on.
+    pub device: String,
     /// Threads.
     pub threads: usize,
     /// Steps timed.
     pub n_steps: usize,
 }
 
-/// Times `n_steps` training steps of a config, all on the first batch of its data, so that data
+/// Times `n_steps` training steps of a config on `device`, all on the first batch of its data, so that data
 /// loading is not in the times.
-pub fn bench_step(config: &Config, n_steps: usize) -> Result<StepTimes, Error> {
+pub fn bench_step(config: &Config, n_steps: usize, device: DeviceName) -> Result<StepTimes, Error> {
+    let name = device.to_string();
+    let device = device.open()?;
     let dataset = mbspike_data::load(&config.dataset)?;
     let pool = thread_pool()?;
     let loader = LoaderConfig {
@@ -58,8 +62,8 @@ pub fn bench_step(config: &Config, n_steps: usize) -> Result<StepTimes, Error> {
         return Err(std::io::Error::other("the training set is empty").into());
     };
     let batch_size = batch.len();
-    let (x_seq, targets) = batch.into_tensors(&Device::Cpu)?;
-    let mut network = Network::new(&config.network_config(), config.seed, &Device::Cpu)?;
+    let (x_seq, targets) = batch.into_tensors(&device)?;
+    let mut network = Network::new(&config.network_config(), config.seed, &device)?;
     let mut optimizer = Optimizer::new(config.train.optimizer, network.parameters())?;
     let lr = config.train.optimizer.lr();
 
@@ -68,12 +72,16 @@ pub fn bench_step(config: &Config, n_steps: usize) -> Result<StepTimes, Error> {
         let started = Instant::now();
         pool.install(|| -> Result<(), Error> {
             let key = StepKey { seed: config.seed, iteration: iteration as u64 };
-            let step = network.train_step(&x_seq, &targets, config.loss(), key)?;
-            Ok(optimizer.step(&step.gradients, lr)?)
+            let step = network.train_step_deferred(&x_seq, &targets, config.loss(), key)?;
+            optimizer.step(&step.gradients, lr)?;
+            Ok(device.synchronize()?)
         })?;
         let step_s = started.elapsed().as_secs_f64();
         let started = Instant::now();
-        pool.install(|| network.predict(&x_seq))?;
+        pool.install(|| -> Result<(), Error> {
+            network.predict_deferred(&x_seq)?;
+            Ok(device.synchronize()?)
+        })?;
         let forward_s = started.elapsed().as_secs_f64();
         if iteration >= N_WARM_UP {
             steps.push(step_s);
@@ -92,6 +100,7 @@ pub fn bench_step(config: &Config, n_steps: usize) -> Result<StepTimes, Error> {
         peak_rss_bytes: peak_rss_bytes(),
         batch_size,
         time_steps: config.encoder.time_steps,
+        device: name,
         threads: pool.current_num_threads(),
         n_steps,
     })

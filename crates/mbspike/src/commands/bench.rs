@@ -16,7 +16,7 @@ pub fn bench(command: &BenchCommand) -> anyhow::Result<ExitCode> {
 
 fn step(args: &BenchStepArgs) -> anyhow::Result<ExitCode> {
     let sweep = Sweep::read(&args.config, &args.settings)?;
-    let times = bench_step(&sweep.points[0].config, args.steps)?;
+    let times = bench_step(&sweep.points[0].config, args.steps, args.device)?;
     if args.json {
         print_json(&times)?;
         return Ok(ExitCode::SUCCESS);

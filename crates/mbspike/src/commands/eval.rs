@@ -14,7 +14,8 @@ pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     if args.quantized {
         return quantized(args, quiet, &stop);
     }
-    let Some(report) = evaluate_run(&args.run, &args.settings, &Progress::new(quiet), &stop)?
+    let Some(report) =
+        evaluate_run(&args.run, &args.settings, args.device, &Progress::new(quiet), &stop)?
     else {
         return Ok(ExitCode::FAILURE);
     };

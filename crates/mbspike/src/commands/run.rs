@@ -15,8 +15,13 @@ use crate::stop;
 
 pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     let sweep = Sweep::read(&args.config, &args.settings)?;
-    let options =
-        Options { out: args.out.clone(), resume: args.resume, jobs: args.jobs, shard: args.shard };
+    let options = Options {
+        out: args.out.clone(),
+        resume: args.resume,
+        jobs: args.jobs,
+        shard: args.shard,
+        device: args.device,
+    };
     let stop = stop::on_ctrl_c()?;
     let report = run_sweep(&sweep, &options, &Progress::new(quiet), &stop)?;
     let figures = if args.no_figures || report.summaries.is_empty() {
