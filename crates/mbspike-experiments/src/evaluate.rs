@@ -97,6 +97,33 @@ pub fn evaluate(
 /// Number of samples whose largest logit is at the most probable class of their target, a scalar on
 /// the device of the two, both `[B, n_classes]`.
 pub(crate) fn n_correct_of(logits: &Tensor, targets: &Tensor) -> Result<Tensor, Error> {
-    let is_correct = logits.argmax(D::Minus1)?.eq(&targets.argmax(D::Minus1)?)?;
+    let is_correct = first_largest(logits)?.eq(&first_largest(targets)?)?;
     Ok(is_correct.to_dtype(DType::U32)?.sum_all()?)
+}
+
+/// The index of the first largest score of each row: mean spikes tie all the time, and of several
+/// largest values `argmax` gives one or another, depending on the device.
+fn first_largest(scores: &Tensor) -> Result<Tensor, Error> {
+    let n_classes = scores.dim(D::Minus1)?;
+    let ranks: Vec<f32> = (0..n_classes).rev().map(|rank| 1.0 + rank as f32).collect();
+    let ranks = Tensor::from_vec(ranks, n_classes, scores.device())?;
+    let is_largest = scores.broadcast_eq(&scores.max_keepdim(D::Minus1)?)?.to_dtype(DType::F32)?;
+    Ok(is_largest.broadcast_mul(&ranks)?.argmax(D::Minus1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::{first_largest, n_correct_of};
+
+    #[test]
+    fn of_equal_scores_the_first_counts() {
+        let scores = [[0.5_f32, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0], [-2.0, -3.0, -2.0, -1.0]];
+        let scores = Tensor::new(&scores, &Device::Cpu).unwrap();
+        assert_eq!(first_largest(&scores).unwrap().to_vec1::<u32>().unwrap(), [1, 0, 3]);
+        let targets = [[0.0_f32, 0.5, 0.5, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]];
+        let targets = Tensor::new(&targets, &Device::Cpu).unwrap();
+        assert_eq!(n_correct_of(&scores, &targets).unwrap().to_scalar::<u32>().unwrap(), 2);
+    }
 }
