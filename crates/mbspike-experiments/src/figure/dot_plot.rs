@@ -8,7 +8,8 @@ use super::axes::{Axis, chart};
 use super::canvas::{Figure, pt, units};
 use super::legend::{Entry, Key, Legend};
 use super::{
-    AXIS_PT, COLUMN_IN, Error, HAIRLINE, LINE, MUTED, PAPER, Result, TICK_PT, colour, text_width,
+    AXIS_PT, COLUMN_IN, Error, HAIRLINE, LINE, MUTED, PAPER, Result, TICK_PT, UNITS_PER_INCH,
+    colour, text_width,
 };
 use crate::curves::Estimate;
 
@@ -104,7 +105,11 @@ impl DotPlot {
         let height = legend.height_in() + row_in * self.categories.len() as f64 + axes_in + 0.12;
         let label_width = y.ticks.iter().map(|(_, l)| text_width(l, TICK_PT)).max().unwrap_or(0);
 
-        Figure::draw(self.name, &self.title, (COLUMN_IN, height), |area| {
+        // As wide as a column, or as the labels need beside the axis's title.
+        let labels = label_width + text_width(&self.x_label, AXIS_PT) + pt(16.0);
+        let width = COLUMN_IN.max(f64::from(labels) / UNITS_PER_INCH);
+
+        Figure::draw(self.name, &self.title, (width, height), |area| {
             let area = legend.draw(area)?;
             let mut chart = chart(&area, None, &x, &y, label_width)?;
             for (i, series) in self.series.iter().enumerate() {

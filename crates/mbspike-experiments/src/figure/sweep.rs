@@ -221,10 +221,35 @@ pub(crate) fn group_label(values: &BTreeMap<String, Value>, bits: u32) -> String
         match name.as_str() {
             "encoder.time_steps" => format!("T = {}", text(value)),
             name => {
+                let name = name.strip_suffix(".kind").unwrap_or(name);
                 let last = name.rsplit('.').next().unwrap_or(name).replace('_', " ");
                 format!("{last} {}", text(value))
             }
         }
     });
     bits.into_iter().chain(others).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::group_label;
+
+    #[test]
+    fn a_label_names_what_was_swept() {
+        let label = |values: &[(&str, serde_json::Value)]| {
+            let values = values.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+            group_label(&values.collect::<BTreeMap<_, _>>(), 2)
+        };
+        assert_eq!(label(&[]), "2 bit");
+        assert_eq!(
+            label(&[("encoder.time_steps", json!(4)), ("neuron.bits", json!(2))]),
+            "2 bit, T = 4"
+        );
+        assert_eq!(label(&[("neuron.reset.kind", json!("hard"))]), "reset hard");
+        assert_eq!(label(&[("neuron.detach_reset", json!(true))]), "detach reset true");
+    }
 }
