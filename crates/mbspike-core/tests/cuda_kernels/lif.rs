@@ -215,9 +215,9 @@ fn rounded<E: Element>(values: &[f32]) -> Vec<f32> {
     from(&to::<E>(values))
 }
 
-/// Both passes on every case and size, against the CPU's.
-fn agrees_with_the_cpu<E: Element>() {
-    for (i, params) in all_params().enumerate() {
+/// Both passes on every `stride`th case and every size, against the CPU's.
+fn agrees_with_the_cpu<E: Element>(stride: usize) {
+    for (i, params) in all_params().enumerate().step_by(stride) {
         let sizes = STEPS.iter().flat_map(|t| SIZES.iter().map(move |n| (*t, *n)));
         for (n_steps, n) in sizes {
             let name = format!("{params:?}, T = {n_steps}, N = {n}");
@@ -272,12 +272,13 @@ fn largest(values: &[f32]) -> f32 {
 
 #[test]
 fn lif_agrees_with_the_cpu_in_f32() {
-    agrees_with_the_cpu::<f32>();
+    agrees_with_the_cpu::<f32>(1);
 }
 
 #[test]
 fn lif_agrees_with_the_cpu_in_bf16() {
-    agrees_with_the_cpu::<Bf16>();
+    // 5 has no factor in common with the number of widths, resets or surrogates: all occur.
+    agrees_with_the_cpu::<Bf16>(5);
 }
 
 #[test]
