@@ -84,7 +84,7 @@ fn zip_tar_gzipped_tar_and_folders_give_the_same_files() {
 
 #[test]
 fn paths_that_leave_the_archive_are_refused() {
-    for name in ["../evil", "a/../../evil", "/tmp/evil", "a\\..\\evil", "C:evil", ".."] {
+    for name in ["../evil", "a/../../evil", "/evil", "a\\..\\evil", "C:evil", ".."] {
         for bytes in [tar(&[(name, b"evil")]), gzip(&tar(&[(name, b"evil")])), zip(&[(name, b"x")])]
         {
             let message = message(&bytes);
