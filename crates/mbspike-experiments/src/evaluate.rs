@@ -24,6 +24,8 @@ pub struct Evaluation {
     pub loss: f64,
     /// Share of samples classified as their label, in `0..=1`.
     pub accuracy: f64,
+    /// Samples by their label (rows) and the class they were given (columns).
+    pub confusion: Vec<Vec<u64>>,
     /// Activity over all samples.
     pub activity: Activity,
 }
@@ -76,22 +78,29 @@ pub fn evaluate(
         let (x_seq, targets) = batch.into_tensors(network.device())?;
         let prediction = pool.install(|| network.predict_deferred(&x_seq))?;
         let logits = &prediction.logits;
-        let n_correct = n_correct_of(logits, &targets)?;
+        let classes = (first_largest(&targets)?, first_largest(logits)?);
         let targets = targets.to_dtype(logits.dtype())?;
         let loss = loss.forward_tensor(logits, &targets)?.to_dtype(DType::F64)?;
-        unread.push((n, n_correct, loss, prediction.activity));
+        unread.push((n, classes, loss, prediction.activity));
         on_batch(index + 1);
     }
-    let (mut n_samples, mut n_correct, mut loss_sum) = (0, 0, 0.0);
+    let n_classes = network.config().arch.n_classes();
+    let mut confusion = vec![vec![0; n_classes]; n_classes];
+    let (mut n_samples, mut loss_sum) = (0, 0.0);
     let mut activity = Activity::default();
-    for (n, n_correct_of_batch, loss, counts) in unread {
+    for (n, (labels, predicted), loss, counts) in unread {
         n_samples += n;
-        n_correct += n_correct_of_batch.to_scalar::<u32>()?;
+        let predicted = predicted.to_vec1::<u32>()?;
+        for (label, predicted) in labels.to_vec1::<u32>()?.into_iter().zip(predicted) {
+            confusion[label as usize][predicted as usize] += 1;
+        }
         loss_sum += loss.to_scalar::<f64>()? * n as f64;
         activity.merge(&Activity::read(&counts)?);
     }
     let n = n_samples.max(1) as f64;
-    Ok(Some(Evaluation { loss: loss_sum / n, accuracy: f64::from(n_correct) / n, activity }))
+    let n_correct: u64 = confusion.iter().enumerate().map(|(class, row)| row[class]).sum();
+    let accuracy = n_correct as f64 / n;
+    Ok(Some(Evaluation { loss: loss_sum / n, accuracy, confusion, activity }))
 }
 
 /// Number of samples whose largest logit is at the most probable class of their target, a scalar on

@@ -18,7 +18,7 @@ use mbspike_lif::{InputRange, Network, Precision, Quantization};
 use rayon::ThreadPool;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::atomic;
 use crate::checkpoint::{self, CHECKPOINT_FILE, Error as FileError};
@@ -31,6 +31,8 @@ use crate::sweep::{Point, Sweep};
 
 /// The network of whole numbers, in the folder of its run.
 pub const QUANTIZED_FILE: &str = "quantized.safetensors";
+/// The accuracies of [`QuantizationReport::variants`], beside it.
+pub const VARIANTS_FILE: &str = "quantized.json";
 
 /// The metadata entries.
 const FORMAT: (&str, &str) = ("format", "mbspike-int8");
@@ -52,7 +54,7 @@ pub struct QuantizationReport {
 }
 
 /// A network's accuracy in one arithmetic.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variant {
     /// The arithmetic.
     pub kind: VariantKind,
@@ -63,7 +65,7 @@ pub struct Variant {
 }
 
 /// An arithmetic that a trained network is evaluated in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VariantKind {
     /// As the run's config says.
@@ -76,6 +78,19 @@ pub enum VariantKind {
     Int8Weights,
     /// Whole numbers throughout.
     Integer,
+}
+
+impl VariantKind {
+    /// What it is, in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AsTrained => "as trained",
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16 operands",
+            Self::Int8Weights => "int8 weights, f32 neurons",
+            Self::Integer => "integers throughout",
+        }
+    }
 }
 
 /// What [`evaluate_quantized`] finds.
@@ -163,6 +178,8 @@ pub fn quantize_run(
 
     let file = folder.join(QUANTIZED_FILE);
     save(&file, &integer)?;
+    let text = serde_json::to_vec_pretty(&variants).map_err(std::io::Error::from)?;
+    atomic::write(&folder.join(VARIANTS_FILE), |file| file.write_all(&text))?;
     Ok(Some(QuantizationReport {
         folder: folder.to_owned(),
         file,
@@ -170,6 +187,24 @@ pub fn quantize_run(
         network: integer.config().clone(),
         variants,
     }))
+}
+
+/// The accuracies that [`quantize_run`] found for the run in `folder`; `None` if it was not converted.
+///
+/// # Errors
+/// If the file cannot be read or is damaged.
+pub(crate) fn read_variants(folder: &Path) -> crate::results::Result<Option<Vec<Variant>>> {
+    let path = folder.join(VARIANTS_FILE);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = fs_err::read_to_string(&path)?;
+    let variants = serde_json::from_str(&text).map_err(|source| crate::results::Error::Json {
+        path,
+        line: source.line(),
+        source,
+    })?;
+    Ok(Some(variants))
 }
 
 /// Evaluates the network that [`quantize_run`] saved in `folder` on the run's test set; `None` if

@@ -101,6 +101,8 @@ pub struct Options {
     pub shard: Shard,
     /// What to compute on.
     pub device: DeviceName,
+    /// The commit that the program was built from, for the record.
+    pub commit: Option<&'static str>,
 }
 
 impl Default for Options {
@@ -112,6 +114,7 @@ impl Default for Options {
             jobs: 1,
             shard: Shard::default(),
             device: DeviceName::Cpu,
+            commit: None,
         }
     }
 }
@@ -184,7 +187,14 @@ pub fn run_sweep(
                 Outcome::Stopped
             } else {
                 let dataset = dataset_of(point, &datasets);
-                let setting = Setting { dataset, device: &device, pool: &pool, observer, stop };
+                let setting = Setting {
+                    dataset,
+                    device: &device,
+                    pool: &pool,
+                    commit: options.commit,
+                    observer,
+                    stop,
+                };
                 let outcome = match run_point(point, &folder.join(&point.id), setting) {
                     Ok(outcome) => outcome,
                     Err(error) => Outcome::Failed(error),
@@ -300,6 +310,8 @@ pub struct EvaluationReport {
     pub test_accuracy: f64,
     /// Mean loss of a sample.
     pub test_loss: f64,
+    /// Samples by their label (rows) and the class they were given (columns).
+    pub confusion: Vec<Vec<u64>>,
     /// Where activity is measured.
     pub positions: Vec<String>,
     /// Share of non-zero elements at each position, in `0..=1`.
@@ -338,6 +350,7 @@ pub fn evaluate_run(
         n_samples: loader.set().len(),
         test_accuracy: evaluation.accuracy,
         test_loss: evaluation.loss,
+        confusion: evaluation.confusion,
         positions: network.positions().to_vec(),
         nonzero_rate: evaluation.activity.nonzero_rate(),
         mean_spike: evaluation.activity.mean_value(),

@@ -75,15 +75,15 @@ pub(crate) fn summarize(
             n_train: setting.dataset.train.len(),
             n_test: setting.dataset.test.len(),
         },
-        environment: environment(setting.pool.current_num_threads()),
+        environment: environment(setting.pool.current_num_threads(), setting.commit),
     })
 }
 
-/// What a program of this build runs on, with `threads` threads.
-pub fn environment(threads: usize) -> Environment {
+/// What a program that was built from `commit` runs on, with `threads` threads.
+pub fn environment(threads: usize, commit: Option<&str>) -> Environment {
     Environment {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        commit: option_env!("MBSPIKE_COMMIT").map(ToOwned::to_owned),
+        commit: commit.map(ToOwned::to_owned),
         threads,
         cpu_features: cpu_features(),
     }

@@ -30,6 +30,8 @@ pub struct Setting<'a> {
     pub device: &'a Device,
     /// The threads to compute with.
     pub pool: &'a Arc<ThreadPool>,
+    /// The commit that the program was built from, for the record.
+    pub commit: Option<&'a str>,
     /// Hears of every iteration.
     pub observer: &'a dyn Observer,
     /// Once it is set, the run ends after the iteration at hand with a checkpoint.

@@ -45,6 +45,7 @@ fn a_whole_sweep_gives_every_figure_as_svg_and_png() {
         "final-accuracy",
         "nonzero-rate",
         "final-nonzero-rate",
+        "step-time",
         "spike-function",
         "surrogate-gradient",
     ] {

@@ -227,6 +227,12 @@ fn a_run_prints_its_results_and_names_its_figures() {
         serde_json::from_slice(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap();
     assert_eq!(eval["test_accuracy"], summary["final_test_accuracy"]);
     assert_eq!(eval["nonzero_rate"], summary["final_nonzero_rate"]);
+    let confusion: Vec<Vec<u64>> = serde_json::from_value(eval["confusion"].clone()).unwrap();
+    assert_eq!(confusion.iter().flatten().sum::<u64>(), 50);
+    let n_correct: u64 = confusion.iter().enumerate().map(|(class, row)| row[class]).sum();
+    assert_eq!(eval["test_accuracy"], n_correct as f64 / 50.0);
+    let table = stdout(&case.run(&["eval", folder.to_str().unwrap()]));
+    assert!(table.contains("label \\ given  0"), "{table}");
 }
 
 #[test]

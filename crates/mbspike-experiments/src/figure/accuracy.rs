@@ -30,6 +30,7 @@ pub fn train_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
         level: level(sweep, options),
         labels,
         panels: panels.into_iter().map(panel).collect(),
+        n_columns: None,
     }
     .draw()
 }
@@ -65,6 +66,7 @@ pub fn test_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
         level: level(sweep, options),
         labels,
         panels: panels.into_iter().map(panel).collect(),
+        n_columns: None,
     }
     .draw()
 }

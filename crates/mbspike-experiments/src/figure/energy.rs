@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use mbspike_energy::thesis;
+
 use super::dot_plot::{Cell, DotPlot, Series};
 use super::ranges::Ranges;
 use super::scatter::{Scatter, ScatterPanel};
@@ -178,8 +180,9 @@ pub fn inference_time(sweep: &EnergySweep) -> Result<Figure> {
     .draw()
 }
 
-/// Test accuracy over the energy of an inference by eq. 5.3, and over energy and time on the last
-/// hardware that has times (Figs. 5.4, C.11–C.16).
+/// Test accuracy over the energy of an inference by eq. 5.3, over energy and time on the last
+/// hardware that has times (Figs. 5.4, C.11–C.16), and over the cost of the whole training, which is
+/// eq. 5.1 with all iterations done; with the Pareto fronts.
 pub fn accuracy_energy(sweep: &EnergySweep) -> Result<Figure> {
     let marks = |of: &dyn Fn(&RunEnergy) -> Option<f64>| -> Vec<Vec<(f64, f64)>> {
         let of_run = |run: &RunEnergy| Some((of(run)?, 100.0 * run.summary.final_test_accuracy?));
@@ -208,9 +211,18 @@ pub fn accuracy_energy(sweep: &EnergySweep) -> Result<Figure> {
             marks: marks(&|run| Some(1e-6 * on_chip(run)?.estimate.time?.total_ns())),
         });
     }
+    panels.push(ScatterPanel {
+        x_label: "training, eq. 5.1 for all iterations (10³ c)".to_owned(),
+        marks: marks(&|run| {
+            let summary = &run.summary;
+            let cost = thesis::training(summary.time_steps as u64, summary.n_iterations);
+            Some(1e-3 * cost)
+        }),
+    });
     Scatter {
         name: "energy-accuracy",
-        title: "test accuracy over energy and time of one inference".to_owned(),
+        title: "test accuracy over energy and time of one inference and over the cost of training"
+            .to_owned(),
         y_label: "test accuracy (%)",
         most: 100.0,
         labels: sweep.labels(),

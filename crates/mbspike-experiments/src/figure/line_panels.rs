@@ -38,6 +38,8 @@ pub(super) struct LinePanels {
     /// Names of the lines, the same in each panel.
     pub labels: Vec<String>,
     pub panels: Vec<Panel>,
+    /// Panels side by side, where their number alone does not say it.
+    pub n_columns: Option<usize>,
 }
 
 /// One panel: a line for each label, empty where there is nothing yet.
@@ -89,11 +91,11 @@ impl LinePanels {
         if let Some((level, _)) = self.level {
             all_y = all_y.start.min(level)..all_y.end.max(level);
         }
-        let n_columns = match self.panels.len() {
+        let n_columns = self.n_columns.unwrap_or(match self.panels.len() {
             n @ 1..=4 => n,
             n @ (5 | 6 | 9) => n.div_ceil(if n == 9 { 3 } else { 2 }),
             _ => 4,
-        };
+        });
         let n_rows = self.panels.len().div_ceil(n_columns);
         let single = n_columns == 1;
         let width = if single { COLUMN_IN } else { PAGE_IN };
@@ -246,7 +248,7 @@ impl LinePanels {
 
 /// The 95 % interval that is drawn: that of at least three repeats. From two it is nine standard
 /// deviations to each side, wider than all there is to see.
-fn shown_interval(estimate: &Estimate) -> Option<(f64, f64)> {
+pub(super) fn shown_interval(estimate: &Estimate) -> Option<(f64, f64)> {
     estimate.interval().filter(|_| estimate.n > 2)
 }
 

@@ -3,8 +3,8 @@
 //! [`draw_all`] reads a run folder and writes every figure that its records allow into
 //! `<folder>/figures/`. Each figure is also a function of plain data: [`train_accuracy`],
 //! [`test_accuracy`], [`time_to_target`], [`final_accuracy`], [`nonzero_rate`],
-//! [`final_nonzero_rate`] from a [`Sweep`], [`spike_function`] from the parameters of a neuron,
-//! [`events()`] from a recording. [`draw_energy`] does the same for estimates of energy.
+//! [`final_nonzero_rate`], [`step_time()`] from a [`Sweep`], [`spike_function`] from the parameters of
+//! a neuron, [`events()`] from a recording. [`draw_energy`] does the same for estimates of energy.
 //!
 //! Style: one column of a paper is 3.3 inches, so text is 7 to 8 points at that width. Up to four
 //! series have the colours of Okabe & Ito (2008), which are told apart with every kind of colour
@@ -22,6 +22,7 @@ mod nonzero_rate;
 mod ranges;
 mod scatter;
 mod spike_function;
+mod step_time;
 mod sweep;
 mod target;
 
@@ -38,6 +39,7 @@ pub use energy::{
 pub use events::events;
 pub use nonzero_rate::{final_nonzero_rate, nonzero_rate};
 pub use spike_function::{spike_function, spike_function_shifts};
+pub use step_time::step_time;
 pub use sweep::{Group, Run, Sweep};
 pub(crate) use sweep::{group_label, group_order};
 pub use target::{
@@ -176,6 +178,7 @@ pub fn figures(sweep: &Sweep, options: &Options) -> Vec<Result<Figure>> {
         final_accuracy(sweep),
         nonzero_rate(sweep, options),
         final_nonzero_rate(sweep),
+        step_time(sweep),
     ]
 }
 

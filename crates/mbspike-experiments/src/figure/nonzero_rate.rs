@@ -2,7 +2,7 @@
 
 use super::dot_plot::{Cell, DotPlot, Series};
 use super::line_panels::{LinePanels, Panel};
-use super::sweep::Sweep;
+use super::sweep::{Facet, Sweep};
 use super::{Figure, Options, Result};
 
 /// `nnz1 (input)`, `nnz2 (lif1)`, …: the thesis's names and ours.
@@ -11,12 +11,22 @@ fn titles(sweep: &Sweep) -> Vec<String> {
     positions.iter().zip(1..).map(|(name, i)| format!("nnz{i} ({name})")).collect()
 }
 
-/// Non-zero rate at each position over training, one panel a position.
+/// Most panels side by side.
+const MAX_COLUMNS: usize = 4;
+
+/// Non-zero rate at each position over training, one panel a position; of a grid, a row of panels
+/// for each of what is swept besides bits.
 pub fn nonzero_rate(sweep: &Sweep, options: &Options) -> Result<Figure> {
-    let groups: Vec<_> = sweep.groups.iter().map(Some).collect();
-    let panel = |(i, title): (usize, String)| Panel {
-        title: Some(title),
-        lines: Sweep::smoothed(&groups, options.window, |w| w.nonzero_rate.get(i).copied()),
+    let (labels, facets) = sweep.panels();
+    let positions = sweep.positions();
+    let is_grid = facets.len() > 1;
+    let names = if is_grid { positions } else { titles(sweep) };
+    let row = |Facet { title, groups }: Facet<'_>| {
+        let panel = |(i, name): (usize, &String)| Panel {
+            title: Some(title.iter().fold(name.clone(), |name, facet| format!("{name}, {facet}"))),
+            lines: Sweep::smoothed(&groups, options.window, |w| w.nonzero_rate.get(i).copied()),
+        };
+        names.iter().enumerate().map(panel).collect::<Vec<_>>()
     };
     LinePanels {
         name: "nonzero-rate",
@@ -28,8 +38,9 @@ pub fn nonzero_rate(sweep: &Sweep, options: &Options) -> Result<Figure> {
         same_range: false,
         most: 100.0,
         level: None,
-        labels: sweep.labels(),
-        panels: titles(sweep).into_iter().enumerate().map(panel).collect(),
+        labels,
+        panels: facets.into_iter().flat_map(row).collect(),
+        n_columns: is_grid.then(|| names.len().min(MAX_COLUMNS)),
     }
     .draw()
 }

@@ -1,13 +1,14 @@
 //! One quantity over another, a mark for each point of a sweep: a dot for the mean of its repeats,
-//! with 95 % intervals both ways, and a small ring for each repeat.
+//! with 95 % intervals both ways, a small ring for each repeat, and the Pareto front of the means.
 
-use plotters::element::{Circle, PathElement};
-use plotters::style::Color;
+use plotters::element::{Circle, EmptyElement, PathElement, Polygon};
+use plotters::style::{Color, RGBColor};
 
-use super::axes::{Axis, chart};
-use super::canvas::{Figure, pt, units};
+use super::axes::{Axis, Chart, chart};
+use super::canvas::{DrawResult, Figure, pt, units};
 use super::legend::{Entry, Key, Legend};
-use super::{COLUMN_IN, Error, HAIRLINE, PAGE_IN, Result, colour};
+use super::line_panels::shown_interval;
+use super::{COLUMN_IN, Error, HAIRLINE, MUTED, PAGE_IN, Result, colour};
 use crate::curves::Estimate;
 
 /// Panels side by side with one vertical axis.
@@ -23,68 +24,210 @@ pub(super) struct Scatter {
     pub panels: Vec<ScatterPanel>,
 }
 
-/// For each mark its repeats, as `(x, y)`.
+/// For each mark its repeats, as `(x, y)`: the less of x and the more of y, the better.
 #[derive(Debug, Clone)]
 pub(super) struct ScatterPanel {
     pub x_label: String,
     pub marks: Vec<Vec<(f64, f64)>>,
 }
 
+/// The mean of a mark's repeats.
+struct Mean {
+    x: Estimate,
+    y: Estimate,
+}
+
+impl ScatterPanel {
+    fn means(&self) -> Vec<Option<Mean>> {
+        let mean = |repeats: &Vec<(f64, f64)>| {
+            let of = |value: fn(&(f64, f64)) -> f64| {
+                Estimate::of(&repeats.iter().map(value).collect::<Vec<_>>())
+            };
+            Some(Mean { x: of(|p| p.0)?, y: of(|p| p.1)? })
+        };
+        self.marks.iter().map(mean).collect()
+    }
+}
+
 impl Scatter {
     pub fn draw(&self) -> Result<Figure> {
-        let all = || self.panels.iter().flat_map(|panel| panel.marks.iter().flatten());
-        let (low, high) =
-            all().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), (_, y)| (a.min(*y), b.max(*y)));
-        if low > high {
+        let Some(y) = self.y_axis() else {
             let missing = format!("no record has the {} yet", self.title);
             return Err(Error::NoData { figure: self.name.to_owned(), missing });
-        }
-        let room = 0.12 * (high - low).max(1.0);
-        let y = Axis::over(self.y_label, low - room..(high + room).min(self.most), 5);
+        };
         let n = self.labels.len();
-        let entries = self.labels.iter().enumerate().map(|(i, label)| Entry {
-            label: label.clone(),
-            colour: colour(i, n),
-            key: Key::Patch,
-        });
-        let width = if self.panels.len() > 1 { PAGE_IN } else { COLUMN_IN };
-        let legend = Legend::new(entries.collect(), units(width) - pt(6.0));
-        let height = legend.height_in() + 2.25;
+        let has_front = n > 2;
+        let mut entries: Vec<Entry> = self
+            .labels
+            .iter()
+            .enumerate()
+            .map(|(i, label)| Entry { label: label.clone(), colour: colour(i, n), key: Key::Patch })
+            .collect();
+        if has_front {
+            let label = "Pareto front of the means".to_owned();
+            entries.push(Entry { label, colour: MUTED, key: Key::Line });
+        }
+        let n_columns = self.panels.len().min(MAX_COLUMNS);
+        let n_rows = self.panels.len().div_ceil(n_columns);
+        let width = if n_columns > 1 { PAGE_IN } else { COLUMN_IN };
+        let legend = Legend::new(entries, units(width) - pt(6.0));
+        let height = legend.height_in() + PANEL_IN * n_rows as f64;
         Figure::draw(self.name, &self.title, (width, height), |area| {
             let area = legend.draw(area)?;
-            let cells = area.split_evenly((1, self.panels.len()));
+            let cells = area.split_evenly((n_rows, n_columns));
             for (i, (panel, cell)) in self.panels.iter().zip(&cells).enumerate() {
                 let xs = || panel.marks.iter().flatten().map(|(x, _)| *x);
                 let most = xs().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
                 let x = Axis::over(&panel.x_label, 0.0..1.1 * most, 4);
-                let y = if i == 0 { y.clone() } else { y.clone().without_label() };
-                let mut chart = chart(cell, None, &x, &y, y.label_width())?;
-                for (i, repeats) in panel.marks.iter().enumerate() {
-                    let ink = colour(i, n);
-                    let of = |value: fn(&(f64, f64)) -> f64| {
-                        Estimate::of(&repeats.iter().map(value).collect::<Vec<_>>())
-                    };
-                    let (Some(at_x), Some(at_y)) = (of(|p| p.0), of(|p| p.1)) else { continue };
-                    if repeats.len() > 1 {
-                        let thin = ink.mix(0.55).stroke_width(pt(HAIRLINE) as u32);
-                        let rings = repeats.iter().map(|p| Circle::new(*p, pt(1.6), thin));
-                        chart.draw_series(rings)?;
-                    }
-                    let bar = ink.stroke_width(pt(HAIRLINE) as u32);
-                    let clip = |v: f64, axis: &Axis| v.clamp(axis.range.start, axis.range.end);
-                    if let Some((a, b)) = at_x.interval() {
-                        let ends = [(clip(a, &x), at_y.mean), (clip(b, &x), at_y.mean)];
-                        chart.draw_series([PathElement::new(ends, bar)])?;
-                    }
-                    if let Some((a, b)) = at_y.interval() {
-                        let ends = [(at_x.mean, clip(a, &y)), (at_x.mean, clip(b, &y))];
-                        chart.draw_series([PathElement::new(ends, bar)])?;
-                    }
-                    let mean = (at_x.mean, at_y.mean);
-                    chart.draw_series([Circle::new(mean, pt(2.6), ink.filled())])?;
+                let own = y.clone();
+                let own = if i % n_columns == 0 { own } else { own.without_label() };
+                let mut chart = chart(cell, None, &x, &own, y.label_width())?;
+                let means = panel.means();
+                if has_front {
+                    draw_front(&mut chart, &means, &x, &y)?;
+                }
+                for (i, (repeats, mean)) in panel.marks.iter().zip(&means).enumerate() {
+                    let Some(mean) = mean else { continue };
+                    draw_mark(&mut chart, repeats, mean, colour(i, n), &x, &y)?;
                 }
             }
             Ok(())
         })
+    }
+
+    /// Wide enough for all repeats, and for intervals as far as they are not wider than all these.
+    fn y_axis(&self) -> Option<Axis> {
+        let ends = |values: &mut dyn Iterator<Item = f64>| {
+            values.fold(None, |ends: Option<(f64, f64)>, v| {
+                Some(ends.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
+            })
+        };
+        let marks = || self.panels.iter().flat_map(|panel| panel.marks.iter().flatten());
+        let (low, high) = ends(&mut marks().map(|(_, y)| *y))?;
+        let spread = (high - low).max(1.0);
+        let means = self.panels.iter().flat_map(ScatterPanel::means).flatten();
+        let intervals = means.filter_map(|mean| shown_interval(&mean.y));
+        let (least, most) = ends(&mut intervals.flat_map(|(a, b)| [a, b])).unwrap_or((low, high));
+        let low = low.min(least.max(low - spread));
+        let high = high.max(most.min(high + spread));
+        let room = 0.08 * (high - low).max(1.0);
+        Some(Axis::over(self.y_label, (low - room).max(0.0)..(high + room).min(self.most), 5))
+    }
+}
+
+/// Most panels side by side.
+const MAX_COLUMNS: usize = 2;
+/// Height of a panel, in inches.
+const PANEL_IN: f64 = 2.25;
+
+/// The points that no other has both less of x and more of y than, in the order of x.
+fn pareto_front(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
+    let mut points: Vec<(f64, f64)> = points.collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    let mut best = f64::NEG_INFINITY;
+    points.retain(|(_, y)| {
+        let is_better = *y > best;
+        best = best.max(*y);
+        is_better
+    });
+    points
+}
+
+/// The front as a staircase: what is above and to the left of it, no point reaches.
+fn draw_front(
+    chart: &mut Chart<'_, '_>,
+    means: &[Option<Mean>],
+    x: &Axis,
+    y: &Axis,
+) -> DrawResult<()> {
+    let points = means.iter().flatten().map(|mean| (mean.x.mean, mean.y.mean));
+    let mut path: Vec<(f64, f64)> = Vec::new();
+    for (at, level) in pareto_front(points) {
+        let before = path.last().map_or(y.range.start, |(_, level)| *level);
+        path.extend([(at, before), (at, level)]);
+    }
+    path.extend(path.last().map(|(_, level)| (x.range.end, *level)));
+    chart.draw_series([PathElement::new(path, MUTED.stroke_width(pt(HAIRLINE) as u32))])?;
+    Ok(())
+}
+
+fn draw_mark(
+    chart: &mut Chart<'_, '_>,
+    repeats: &[(f64, f64)],
+    mean: &Mean,
+    ink: RGBColor,
+    x: &Axis,
+    y: &Axis,
+) -> DrawResult<()> {
+    if repeats.len() > 1 {
+        let thin = ink.mix(0.55).stroke_width(pt(HAIRLINE) as u32);
+        let rings = repeats.iter().map(|p| Circle::new(*p, pt(1.6), thin));
+        chart.draw_series(rings)?;
+    }
+    let middle = (mean.x.mean, mean.y.mean);
+    if let Some((low, high)) = shown_interval(&mean.x) {
+        draw_bar(
+            chart,
+            [low, high],
+            &x.range,
+            ink,
+            |at| (at, middle.1),
+            |along, across| (along, across),
+        )?;
+    }
+    if let Some((low, high)) = shown_interval(&mean.y) {
+        // Downwards on the screen is upwards in numbers.
+        draw_bar(
+            chart,
+            [low, high],
+            &y.range,
+            ink,
+            |at| (middle.0, at),
+            |along, across| (across, -along),
+        )?;
+    }
+    chart.draw_series([Circle::new(middle, pt(2.6), ink.filled())])?;
+    Ok(())
+}
+
+/// A bar between two ends: a cap where it ends, an arrow where the axis cuts it. `place` makes a
+/// point of the chart from a number on the axis, `offset` one of the screen from steps along the axis
+/// and across.
+fn draw_bar(
+    chart: &mut Chart<'_, '_>,
+    ends: [f64; 2],
+    axis: &std::ops::Range<f64>,
+    ink: RGBColor,
+    place: impl Fn(f64) -> (f64, f64),
+    offset: impl Fn(i32, i32) -> (i32, i32),
+) -> DrawResult<()> {
+    let bar = ink.stroke_width(pt(HAIRLINE) as u32);
+    let shown = ends.map(|end| end.clamp(axis.start, axis.end));
+    chart.draw_series([PathElement::new(shown.map(&place), bar)])?;
+    for (side, (end, shown)) in [-1, 1].into_iter().zip(ends.into_iter().zip(shown)) {
+        let half = pt(1.8);
+        if end == shown {
+            let cap = vec![offset(0, -half), offset(0, half)];
+            chart.draw_series([EmptyElement::at(place(shown)) + PathElement::new(cap, bar)])?;
+        } else {
+            let back = -side * 2 * half;
+            let head = vec![offset(0, 0), offset(back, -half), offset(back, half)];
+            let head = Polygon::new(head, ink.filled());
+            chart.draw_series([EmptyElement::at(place(shown)) + head])?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pareto_front;
+
+    #[test]
+    fn no_point_of_the_front_is_beaten_in_both() {
+        let points = [(4.0, 80.0), (1.0, 70.0), (2.0, 69.0), (3.0, 80.0), (3.0, 75.0), (9.0, 81.0)];
+        let front = pareto_front(points.into_iter());
+        assert_eq!(front, [(1.0, 70.0), (3.0, 80.0), (9.0, 81.0)]);
+        assert!(pareto_front(std::iter::empty()).is_empty());
     }
 }

@@ -8,6 +8,7 @@ use super::{Block, Captioned, Error, Part, Section, Table, sentence, sub_folders
 use crate::energy::{self, EnergySweep};
 use crate::figure::{self, Figure, Options, energy_figures, group_label};
 use crate::folder::read_table;
+use crate::quantize::read_variants;
 use crate::results::{METRICS_FILE, Record, SUMMARY_FILE, Summary, read_metrics};
 use crate::run::{CONFIG_FILE, SWEEP_FILE};
 use crate::sweep::Sweep;
@@ -36,7 +37,7 @@ pub(super) fn read(path: &Path) -> Result<Section, Error> {
     let folder = Folder::read(path)?;
     let mut parts = vec![
         Part { title: "Runs", blocks: folder.runs_part() },
-        Part { title: "Results", blocks: tables::results(&folder.runs, &Options::default()) },
+        Part { title: "Results", blocks: folder.results_part()? },
         Part { title: "Beside the thesis", blocks: folder.thesis_part() },
         Part { title: "Figures", blocks: folder.figures(folder.result_figures())? },
         Part { title: "Energy", blocks: folder.energy_part()? },
@@ -239,6 +240,18 @@ impl Folder {
             notes.push("The recordings are simulated, not measured.".to_owned());
         }
         notes
+    }
+
+    fn results_part(&self) -> Result<Vec<Block>, Error> {
+        let mut blocks = tables::results(&self.runs, &Options::default());
+        let mut converted = BTreeMap::new();
+        for summary in self.summaries() {
+            if let Some(variants) = read_variants(&self.path.join(&summary.id))? {
+                converted.insert(summary.id.clone(), variants);
+            }
+        }
+        blocks.extend(tables::converted(&self.runs, &converted).map(Block::Table));
+        Ok(blocks)
     }
 
     fn thesis_part(&self) -> Vec<Block> {

@@ -1,5 +1,7 @@
 //! Results, energies and the thesis's numbers as tables.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::thesis::{Experiment, Number, Quantity};
 use super::{Block, Table};
 use crate::curves::{Estimate, TimeToTarget};
@@ -7,6 +9,7 @@ use crate::energy::{EnergyGroup, EnergySweep, RunEnergy};
 use crate::figure::{
     Group, Options, RelativeTimes, Sweep, TargetKind, relative_times_to_target, times_to_target,
 };
+use crate::quantize::{Variant, VariantKind};
 use crate::results::Summary;
 
 const DASH: &str = "–";
@@ -164,6 +167,31 @@ fn nonzero_rates(sweep: &Sweep) -> Table {
     }
 }
 
+/// Accuracies as trained and in other arithmetics, of the runs that were converted; `None` if none
+/// was. `variants` are by the runs' names.
+pub(super) fn converted(sweep: &Sweep, variants: &BTreeMap<String, Vec<Variant>>) -> Option<Table> {
+    let kinds: BTreeSet<VariantKind> = variants.values().flatten().map(|v| v.kind).collect();
+    let row = |group: &Group| {
+        let of_group: Vec<&Vec<Variant>> =
+            group.runs.iter().filter_map(|run| variants.get(&run.summary.id)).collect();
+        let accuracy = |kind: &VariantKind| {
+            let variants = of_group.iter().copied().flatten().filter(|v| v.kind == *kind);
+            with_interval(&variants.map(|v| 100.0 * v.test_accuracy).collect::<Vec<_>>(), 2)
+        };
+        let head = [group.label.clone(), of_group.len().to_string()];
+        head.into_iter().chain(kinds.iter().map(accuracy)).collect()
+    };
+    let names = kinds.iter().map(|kind| format!("{} (%)", kind.name()));
+    (!kinds.is_empty()).then(|| Table {
+        caption: "Test accuracy as trained and after conversion (mbspike quantize): means over \
+                  converted repeats ± half their 95 % intervals."
+            .to_owned(),
+        head: [String::new(), "converted".to_owned()].into_iter().chain(names).collect(),
+        rows: sweep.groups.iter().map(row).collect(),
+        is_numeric: true,
+    })
+}
+
 /// What the runs say of a group, by its place and itself.
 type Here<'a> = Box<dyn Fn(usize, &Group) -> Option<String> + 'a>;
 
@@ -296,7 +324,7 @@ pub(super) fn energy(sweep: &EnergySweep) -> Table {
     let relative_training = sweep.normalized(|group| group.values(of_training));
     let relative_inference =
         sweep.normalized(|group| group.values(|run| Some(run.inference_mac.0)));
-    let models: std::collections::BTreeSet<_> =
+    let models: BTreeSet<_> =
         sweep.groups.iter().flat_map(|group| group.energies().into_keys()).collect();
     head.extend(models.iter().map(|(model, on)| format!("{}, {on} (µJ)", model.name())));
     let relative = |values: &Option<Vec<f64>>| {

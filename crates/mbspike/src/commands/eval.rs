@@ -38,7 +38,28 @@ pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         ]);
     }
     print_table(&rows)?;
+    print_table(&[vec![]])?;
+    print_table(&confusion_rows(&report.confusion))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A row for each label: how many samples were given which class, and the share given the right one.
+fn confusion_rows(confusion: &[Vec<u64>]) -> Vec<Vec<String>> {
+    let classes = (0..confusion.len()).map(|class| class.to_string());
+    let mut head = vec!["label \\ given".to_owned()];
+    head.extend(classes);
+    head.push("recall".to_owned());
+    let row = |(label, counts): (usize, &Vec<u64>)| {
+        let n: u64 = counts.iter().sum();
+        let recall = if n == 0 {
+            "–".to_owned()
+        } else {
+            format!("{:.3}", counts[label] as f64 / n as f64)
+        };
+        let counts = counts.iter().map(u64::to_string);
+        std::iter::once(label.to_string()).chain(counts).chain([recall]).collect()
+    };
+    std::iter::once(head).chain(confusion.iter().enumerate().map(row)).collect()
 }
 
 fn quantized(args: &EvalArgs, quiet: bool, stop: &AtomicBool) -> anyhow::Result<ExitCode> {

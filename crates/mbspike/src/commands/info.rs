@@ -5,11 +5,11 @@ use mbspike_experiments::run::thread_pool;
 use mbspike_lif::Arch;
 use serde_json::json;
 
-use super::{print_json, print_table};
+use super::{COMMIT, print_json, print_table};
 use crate::cli::InfoArgs;
 
 pub fn info(args: &InfoArgs) -> anyhow::Result<ExitCode> {
-    let environment = environment(thread_pool()?.current_num_threads());
+    let environment = environment(thread_pool()?.current_num_threads(), COMMIT);
     let data_folder = mbspike_data::locate::data_folder();
     if args.json {
         let presets: serde_json::Map<_, _> =

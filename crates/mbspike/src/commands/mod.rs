@@ -16,6 +16,9 @@ pub mod simulate;
 
 use std::io::Write;
 
+/// The commit of this build, where `build.rs` could find it.
+const COMMIT: Option<&str> = option_env!("MBSPIKE_COMMIT");
+
 /// Prints JSON on stdout.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();

@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use mbspike_experiments::quantize::{Variant, VariantKind, quantize_run};
+use mbspike_experiments::quantize::quantize_run;
 
 use super::{print_json, print_table};
 use crate::cli::QuantizeArgs;
@@ -22,21 +22,11 @@ pub fn quantize(args: &QuantizeArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     rows.extend(report.variants.iter().enumerate().map(|(i, variant)| {
         let change = variant.test_accuracy - as_trained;
         vec![
-            name(variant).to_owned(),
+            variant.kind.name().to_owned(),
             format!("{:.4}", variant.test_accuracy),
             if i == 0 { String::new() } else { format!("{change:+.4}") },
         ]
     }));
     print_table(&rows)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn name(variant: &Variant) -> &'static str {
-    match variant.kind {
-        VariantKind::AsTrained => "as trained",
-        VariantKind::F32 => "f32",
-        VariantKind::Bf16 => "bf16 operands",
-        VariantKind::Int8Weights => "int8 weights, f32 neurons",
-        VariantKind::Integer => "integers throughout",
-    }
 }

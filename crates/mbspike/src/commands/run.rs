@@ -8,7 +8,7 @@ use mbspike_experiments::run::{Options, Report, run_sweep};
 use mbspike_experiments::sweep::Sweep;
 use serde_json::json;
 
-use super::{print_json, print_table};
+use super::{COMMIT, print_json, print_table};
 use crate::cli::RunArgs;
 use crate::progress::Progress;
 use crate::stop;
@@ -21,6 +21,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         jobs: args.jobs,
         shard: args.shard,
         device: args.device,
+        commit: COMMIT,
     };
     let stop = stop::on_ctrl_c()?;
     let report = run_sweep(&sweep, &options, &Progress::new(quiet), &stop)?;
