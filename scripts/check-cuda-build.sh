@@ -1,10 +1,42 @@
 #!/usr/bin/env bash
-# Lints the whole workspace with the feature `cuda`, and so type-checks every launch. Needs no GPU and no
-# driver. Takes 7 to 10 CPU minutes, nearly all of it for candle's own kernels; a second time seconds.
+# Lints the whole workspace with the features `cuda` and `cudnn`, and so type-checks every launch; then
+# builds the program with `cuda` and starts it without a driver, and with one that finds no GPU. Needs
+# neither GPU nor driver, but a C compiler. Takes some 15 CPU minutes, most of it for candle's own
+# kernels and for dependencies; a second time seconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! command -v nvcc >/dev/null; then
     eval "$(scripts/cuda-toolkit-from-pypi.sh "${MBSPIKE_CUDA_TOOLKIT:-target/cuda-toolkit}")"
 fi
 export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-80}
-cargo clippy --workspace --all-targets --features cuda -- -D warnings
+cargo clippy --workspace --all-targets --features cuda,cudnn -- -D warnings
+cargo build -p mbspike --features cuda
+mbspike=${CARGO_TARGET_DIR:-target}/debug/mbspike
+
+if readelf -d "$mbspike" | grep -F libcuda.so; then
+    echo "the program is linked against the driver: a function is missing in src/cuda/driver.rs"
+    exit 1
+fi
+
+# Starts the program, which has to end with exit code 1 and say why.
+expect() {
+    local said status=0
+    said=$("$mbspike" run configs/smoke.toml --device cuda 2>&1) || status=$?
+    echo "exit code $status: $said"
+    [ "$status" = 1 ] && [[ $said == *"cuda:0: no CUDA driver found: "*"$1"* ]]
+}
+
+if ldconfig -p | grep -qF libcuda.so.1; then
+    echo "there is a driver: what happens without one is not checked"
+else
+    expect libcuda.so.1
+fi
+# A driver that answers every call that there is no device.
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+sed -n '/^driver_functions! {/,/^}/p' crates/mbspike-core/src/cuda/driver.rs |
+    grep -o 'cu[A-Z][A-Za-z0-9_]*' |
+    sed 's/.*/int &(void) { return 100; }/' >"$folder/driver.c"
+cc -shared -fPIC -o "$folder/libcuda.so.1" "$folder/driver.c"
+export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+expect CUDA_ERROR_NO_DEVICE

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Sets up nvcc and ptxas from PyPI wheels in FOLDER, for machines without a CUDA toolkit (1.2 GB),
-# with the libraries and headers that candle's feature `cuda` is compiled against. Prints the
-# variables to set:
+# with the libraries and headers that candle's feature `cuda` is compiled and linked against. Prints
+# the variables to set:
 #
 #     eval "$(scripts/cuda-toolkit-from-pypi.sh FOLDER)"
-#     cargo clippy --workspace --features cuda
+#     cargo build -p mbspike --features cuda
 #
 # Needs Python 3 with venv. Does nothing but print where FOLDER is set up already.
 set -euo pipefail
@@ -20,7 +20,13 @@ if [ ! -e "$folder/done" ]; then
         ) >&2
     toolkit=$(echo "$folder"/lib/python3*/site-packages/nvidia/cu13)
     ln -sfn lib "$toolkit/lib64"
-    ln -sfn libcudart.so.13 "$toolkit/lib/libcudart.so"
+    for library in "$toolkit"/lib/lib{cublas,cublasLt,cudart,curand,nvrtc}.so.[0-9]*; do
+        ln -sfn "$(basename "$library")" "${library%.so.*}.so"
+    done
+    # An empty archive in the place of the driver's library: the program opens the real one when it
+    # runs (crates/mbspike-core/src/cuda/driver.rs).
+    mkdir -p "$toolkit/lib/stubs"
+    printf '!<arch>\n' >"$toolkit/lib/stubs/libcuda.a"
     touch "$folder/done"
 fi
 toolkit=$(echo "$folder"/lib/python3*/site-packages/nvidia/cu13)
@@ -29,3 +35,4 @@ for name in CUDA_HOME CUDA_PATH CUDA_ROOT; do
 done
 echo "export CUDA_COMPUTE_CAP=\${CUDA_COMPUTE_CAP:-80}"
 echo "export PATH='$toolkit/bin':\$PATH"
+echo "export LD_LIBRARY_PATH='$toolkit/lib'\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"

@@ -42,6 +42,10 @@ impl Element for half::bf16 {
 /// Opens the GPU of this ordinal.
 pub(crate) fn open(ordinal: usize) -> Result<Device> {
     let fail = |reason| Err(Error::Device { device: DeviceName::Cuda(ordinal), reason });
+    #[cfg(target_os = "linux")]
+    if let Err(reason) = super::driver::load() {
+        return fail(format!("no CUDA driver found: {reason}"));
+    }
     match CudaContext::device_count() {
         Err(error) => return fail(no_driver(error)),
         Ok(0) => return fail("no CUDA driver found: there is no GPU".to_owned()),

@@ -5,6 +5,9 @@
 //! takes is here, without CUDA, so that tests can run the kernels on the host as well. With the
 //! feature `cuda` the candle operations of this crate launch them.
 
+#[cfg(all(feature = "cuda", target_os = "linux"))]
+#[expect(unsafe_code, reason = "stands for the driver's functions until it is opened")]
+mod driver;
 #[cfg(feature = "cuda")]
 #[expect(unsafe_code, reason = "launches kernels")]
 mod launch;

@@ -12,7 +12,7 @@ pub fn step_time(sweep: &Sweep) -> Result<Figure> {
     };
     DotPlot {
         name: "step-time",
-        title: "time of a training step".to_owned(),
+        title: "time of a training step as recorded, whatever else the machine did".to_owned(),
         x_label: "time of a training step (ms)".to_owned(),
         categories: sweep.labels(),
         series: vec![Series {
