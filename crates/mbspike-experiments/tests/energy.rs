@@ -104,7 +104,12 @@ fn a_sweep_is_counted_once_compared_with_one_bit_and_drawn() {
     assert_eq!(files.len(), 2 * 7, "{files:?}");
     let svg = |name: &str| std::fs::read_to_string(folder.join("figures").join(name)).unwrap();
     assert!(svg("energy-training.svg").contains("not reached by every repeat"));
-    assert!(svg("energy-accuracy.svg").contains("test accuracy (%)"));
+    let accuracy = svg("energy-accuracy.svg");
+    for text in
+        ["test accuracy (%)", "energy on loihi2 (µJ)", "time on loihi2 (ms)", "training, eq. 5.1"]
+    {
+        assert!(accuracy.contains(text), "{text}");
+    }
     assert!(svg("energy-models-normalized.svg").contains("memory-aware, cmos-45nm"));
 }
 

@@ -89,6 +89,10 @@ fn a_grid_has_a_panel_for_each_number_of_time_steps() {
             assert_eq!(figure.matches(text).count(), 1, "{text}");
         }
     }
+    let rates = svg("nonzero-rate.svg");
+    for text in ["input, T = 4\n", "lif3, T = 4\n", "lif3, T = 10\n", "1 bit\n", "2 bit\n"] {
+        assert_eq!(rates.matches(text).count(), 1, "{text}");
+    }
 }
 
 #[test]

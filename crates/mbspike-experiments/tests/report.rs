@@ -75,7 +75,7 @@ fn a_page_has_everything_and_asks_for_nothing() {
     for outside in ["<script", "src=", "@import", "url(", "href=\"http", "/home/somebody"] {
         assert!(!html.contains(outside), "{outside}");
     }
-    // Seven of the results, six of energies without hardware, two of the neuron; each with a name.
+    // Each figure has a name.
     assert_eq!(html.matches("<svg ").count(), html.matches("<title>").count() - 1);
     assert!(html.matches("<svg ").count() >= 13, "{}", html.matches("<svg ").count());
     let ids: Vec<&str> =
@@ -98,6 +98,30 @@ fn means_and_intervals_are_those_of_the_summaries() {
     // 80 and 82: mean 81, sd √2, t(1) = 12.706, half-width 12.706 · √2 / √2.
     let html = Report::read(folder.path()).unwrap().html();
     assert!(html.contains("<td>81.00 ± 12.71</td>"));
+}
+
+#[test]
+fn converted_runs_have_their_accuracies_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    sweep(folder.path());
+    assert!(!Report::read(folder.path()).unwrap().html().contains("mbspike quantize"));
+    for (repeat, integer) in [(1, 0.79), (2, 0.81)] {
+        let variants = format!(
+            r#"[{{"kind": "as-trained", "precision": "f32", "test_accuracy": 0.8}},
+                {{"kind": "integer", "precision": null, "test_accuracy": {integer}}}]"#
+        );
+        let run = folder.path().join(format!("bits-2_T-10_rep-{repeat:02}"));
+        std::fs::write(run.join("quantized.json"), variants).unwrap();
+    }
+    let text = Report::read(folder.path()).unwrap().markdown("figures");
+    assert!(text.contains("|  | converted | as trained (%) | integers throughout (%) |"), "{text}");
+    assert!(text.contains("| 1 bit, T = 10 | 0 | – | – |"), "{text}");
+    // 79 and 81: mean 80, half-width 12.706 · √2 / √2.
+    assert!(text.contains("| 2 bit, T = 10 | 2 | 80.00 ± 0.00 | 80.00 ± 12.71 |"), "{text}");
+
+    std::fs::write(folder.path().join("bits-2_T-10_rep-02/quantized.json"), "[{").unwrap();
+    let error = Report::read(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("bits-2_T-10_rep-02") && error.contains("quantized.json:1"), "{error}");
 }
 
 #[test]
