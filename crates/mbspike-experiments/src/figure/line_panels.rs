@@ -3,17 +3,18 @@
 
 use std::ops::Range;
 
-use plotters::element::{Circle, PathElement, Polygon};
+use plotters::element::{Circle, Polygon};
 use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, RGBColor};
 
 use super::axes::{Axis, Chart, chart};
 use super::canvas::{Area, DrawResult, Figure, pt, units};
+use super::interval::{Bar, Side};
 use super::legend::{Entry, Key, Legend};
 use super::{
-    AXIS_PT, BAND_ALPHA, COLUMN_IN, Error, HAIRLINE, LINE, MAX_POINTS, MUTED, PAGE_IN, Result,
-    TICK_PT, colour, text,
+    AXIS_PT, BAND_ALPHA, COLUMN_IN, Error, LINE, MAX_POINTS, MUTED, PAGE_IN, Result, TICK_PT,
+    colour, text,
 };
 use crate::curves::{Estimate, thin};
 
@@ -223,10 +224,8 @@ impl LinePanels {
                 // Beside the end of the lines, one after the other.
                 let at = x.range.end
                     - BARS_SHARE * (x.range.end - x.range.start) * (n - i) as f64 / (n + 1) as f64;
-                let clip = |v: f64| v.clamp(y.range.start, y.range.end);
-                let style = colour(i, n).stroke_width(pt(HAIRLINE) as u32);
-                let bar = [(at, clip(low)), (at, clip(high))];
-                chart.draw_series([PathElement::new(bar, style)])?;
+                let ends = [low.max(0.0), high.min(self.most)];
+                Bar { axis: Side::Y, at, ends, cap: 0.0 }.draw(chart, y, colour(i, n))?;
                 chart.draw_series([Circle::new(
                     (at, last.mean),
                     pt(1.2),

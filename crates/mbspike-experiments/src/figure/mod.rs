@@ -16,6 +16,7 @@ mod canvas;
 mod dot_plot;
 mod energy;
 mod events;
+mod interval;
 mod legend;
 mod line_panels;
 mod nonzero_rate;

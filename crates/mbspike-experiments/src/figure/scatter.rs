@@ -1,11 +1,12 @@
 //! One quantity over another, a mark for each point of a sweep: a dot for the mean of its repeats,
 //! with 95 % intervals both ways, a small ring for each repeat, and the Pareto front of the means.
 
-use plotters::element::{Circle, EmptyElement, PathElement, Polygon};
+use plotters::element::{Circle, PathElement};
 use plotters::style::{Color, RGBColor};
 
 use super::axes::{Axis, Chart, chart};
 use super::canvas::{DrawResult, Figure, pt, units};
+use super::interval::{Bar, Side};
 use super::legend::{Entry, Key, Legend};
 use super::line_panels::shown_interval;
 use super::{COLUMN_IN, Error, HAIRLINE, MUTED, PAGE_IN, Result, colour};
@@ -117,6 +118,8 @@ impl Scatter {
 
 /// Most panels side by side.
 const MAX_COLUMNS: usize = 2;
+/// Half a cap, in points.
+const CAP: f64 = 1.8;
 /// Height of a panel, in inches.
 const PANEL_IN: f64 = 2.25;
 
@@ -166,56 +169,12 @@ fn draw_mark(
     }
     let middle = (mean.x.mean, mean.y.mean);
     if let Some((low, high)) = shown_interval(&mean.x) {
-        draw_bar(
-            chart,
-            [low, high],
-            &x.range,
-            ink,
-            |at| (at, middle.1),
-            |along, across| (along, across),
-        )?;
+        Bar { axis: Side::X, at: middle.1, ends: [low, high], cap: CAP }.draw(chart, x, ink)?;
     }
     if let Some((low, high)) = shown_interval(&mean.y) {
-        // Downwards on the screen is upwards in numbers.
-        draw_bar(
-            chart,
-            [low, high],
-            &y.range,
-            ink,
-            |at| (middle.0, at),
-            |along, across| (across, -along),
-        )?;
+        Bar { axis: Side::Y, at: middle.0, ends: [low, high], cap: CAP }.draw(chart, y, ink)?;
     }
     chart.draw_series([Circle::new(middle, pt(2.6), ink.filled())])?;
-    Ok(())
-}
-
-/// A bar between two ends: a cap where it ends, an arrow where the axis cuts it. `place` makes a
-/// point of the chart from a number on the axis, `offset` one of the screen from steps along the axis
-/// and across.
-fn draw_bar(
-    chart: &mut Chart<'_, '_>,
-    ends: [f64; 2],
-    axis: &std::ops::Range<f64>,
-    ink: RGBColor,
-    place: impl Fn(f64) -> (f64, f64),
-    offset: impl Fn(i32, i32) -> (i32, i32),
-) -> DrawResult<()> {
-    let bar = ink.stroke_width(pt(HAIRLINE) as u32);
-    let shown = ends.map(|end| end.clamp(axis.start, axis.end));
-    chart.draw_series([PathElement::new(shown.map(&place), bar)])?;
-    for (side, (end, shown)) in [-1, 1].into_iter().zip(ends.into_iter().zip(shown)) {
-        let half = pt(1.8);
-        if end == shown {
-            let cap = vec![offset(0, -half), offset(0, half)];
-            chart.draw_series([EmptyElement::at(place(shown)) + PathElement::new(cap, bar)])?;
-        } else {
-            let back = -side * 2 * half;
-            let head = vec![offset(0, 0), offset(back, -half), offset(back, half)];
-            let head = Polygon::new(head, ink.filled());
-            chart.draw_series([EmptyElement::at(place(shown)) + head])?;
-        }
-    }
     Ok(())
 }
 

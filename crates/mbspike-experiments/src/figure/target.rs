@@ -199,7 +199,7 @@ pub fn relative_time_by_target(sweep: &Sweep, options: &Options) -> Result<Figur
         name: "relative-iterations-by-target",
         title: "iterations to a training accuracy relative to the fewest bits".to_owned(),
         x_label: "training accuracy to reach (%)",
-        y_label: "iterations relative to fewest bits (%)",
+        y_label: "relative iterations (%)",
         marks: false,
         from: LOWEST_TARGET,
         same_range: true,
