@@ -18,25 +18,35 @@ if readelf -d "$mbspike" | grep -F libcuda.so; then
     exit 1
 fi
 
-# Starts the program, which has to end with exit code 1 and say why.
+# Starts the program on a device, which has to end with exit code 1 and say why.
 expect() {
     local said status=0
-    said=$("$mbspike" run configs/smoke.toml --device cuda 2>&1) || status=$?
+    said=$("$mbspike" run configs/smoke.toml --device "$1" 2>&1) || status=$?
     echo "exit code $status: $said"
-    [ "$status" = 1 ] && [[ $said == *"cuda:0: no CUDA driver found: "*"$1"* ]]
+    [ "$status" = 1 ] && [[ $said == *"$1: $2"* ]]
+}
+
+# A driver that answers as told; calls that are not listed are answered that there is no device.
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+driver() {
+    local functions
+    functions=$(sed -n '/^driver_functions! {/,/^}/p' crates/mbspike-core/src/cuda/driver.rs |
+        grep -o 'cu[A-Z][A-Za-z0-9_]*')
+    for function in $functions; do
+        [[ $* == *"$function("* ]] || echo "int $function(void) { return 100; }"
+    done | cat - <(printf '%s\n' "$@") >"$folder/driver.c"
+    cc -shared -fPIC -o "$folder/libcuda.so.1" "$folder/driver.c"
 }
 
 if ldconfig -p | grep -qF libcuda.so.1; then
     echo "there is a driver: what happens without one is not checked"
 else
-    expect libcuda.so.1
+    expect cuda:0 "no CUDA driver found: libcuda.so.1: "
 fi
-# A driver that answers every call that there is no device.
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-sed -n '/^driver_functions! {/,/^}/p' crates/mbspike-core/src/cuda/driver.rs |
-    grep -o 'cu[A-Z][A-Za-z0-9_]*' |
-    sed 's/.*/int &(void) { return 100; }/' >"$folder/driver.c"
-cc -shared -fPIC -o "$folder/libcuda.so.1" "$folder/driver.c"
 export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-expect CUDA_ERROR_NO_DEVICE
+driver
+expect cuda:0 "no CUDA driver found: CUDA_ERROR_NO_DEVICE"
+driver "int cuInit(unsigned flags) { return flags; }" \
+    "int cuDeviceGetCount(int *count) { *count = 2; return 0; }"
+expect cuda:5 "there are only 2 GPUs, from cuda:0"

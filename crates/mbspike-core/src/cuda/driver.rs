@@ -3,11 +3,12 @@
 //! candle links the driver's library, `libcuda.so.1`, so that the system's loader would refuse to start
 //! the program where there is none, before the program can say why. Here every function of the driver
 //! that candle calls is defined as a jump through a slot, so that the linker has no need of the library,
-//! and [`load`] fills the slots from it. Where candle comes to call a function that is not listed here,
-//! the program is linked against the library again: `scripts/check-cuda-build.sh` notices.
+//! and [`load`] fills the slots from it, at the latest when `cuInit` is called, which comes before all
+//! others. Where candle comes to call a function that is not listed here, the program is linked against
+//! the library again: `scripts/check-cuda-build.sh` notices.
 
 use std::error::Error as _;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -40,30 +41,46 @@ pub(super) fn load() -> Result<(), String> {
     LOADED.clone()
 }
 
-/// What an empty slot leads to: `CUDA_ERROR_NOT_INITIALIZED`.
+/// `CUDA_ERROR_NOT_INITIALIZED`.
+const NOT_INITIALIZED: c_int = 3;
+
+/// What an empty slot leads to.
 extern "C" fn not_loaded() -> c_int {
-    3
+    NOT_INITIALIZED
+}
+
+/// What `cuInit` is until the driver is opened: opens it and calls its `cuInit`.
+extern "C" fn initialize(flags: c_uint) -> c_int {
+    let empty = initialize as *mut c_void;
+    match load().map(|()| cuInit::SLOT.load(Ordering::Acquire)) {
+        Ok(function) if function != empty => {
+            // SAFETY: the slot was filled with the driver's `cuInit`, which has this signature.
+            let init: extern "C" fn(c_uint) -> c_int = unsafe { std::mem::transmute(function) };
+            init(flags)
+        }
+        _ => NOT_INITIALIZED,
+    }
 }
 
 /// Defines each function as a jump to what its slot holds, whatever its arguments are. The symbols are
 /// hidden: a shared library that is made from this crate does not put them in the driver's place for
-/// others.
+/// others. Before a list of functions stands what their slots hold in the beginning.
 macro_rules! driver_functions {
-    ($($name:ident)*) => {
-        const SLOTS: &[(&CStr, &AtomicPtr<c_void>)] = &[$((
+    ($($empty:ident: $($name:ident)*;)*) => {
+        const SLOTS: &[(&CStr, &AtomicPtr<c_void>)] = &[$($((
             match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
                 Ok(name) => name,
                 Err(_) => panic!("a name ends where its only 0 is"),
             },
             &$name::SLOT,
-        )),*];
-        $(
+        ),)*)*];
+        $($(
             #[expect(non_snake_case, reason = "the driver's names")]
             mod $name {
-                use super::{AtomicPtr, c_void, not_loaded};
+                use super::{AtomicPtr, c_void};
 
                 pub(super) static SLOT: AtomicPtr<c_void> =
-                    AtomicPtr::new(not_loaded as *mut c_void);
+                    AtomicPtr::new(super::$empty as *mut c_void);
             }
             // SAFETY: a jump passes on registers and stack as they are, so that the function it leads
             // to sees its caller's arguments; a slot always holds a function.
@@ -91,16 +108,28 @@ macro_rules! driver_functions {
                 "br x16",
                 slot = sym $name::SLOT,
             );
-        )*
+        )*)*
     };
 }
 
 driver_functions! {
-    cuCtxDestroy_v2 cuCtxGetCurrent cuCtxSetCurrent cuDeviceGet cuDeviceGetAttribute
-    cuDeviceGetCount cuDevicePrimaryCtxRelease_v2 cuDevicePrimaryCtxRetain cuEventCreate
-    cuEventDestroy_v2 cuEventRecord cuGetErrorString cuInit cuLaunchKernel cuMemAllocAsync
-    cuMemAlloc_v2 cuMemFreeAsync cuMemFree_v2 cuMemcpyDtoDAsync_v2 cuMemcpyDtoHAsync_v2
-    cuMemcpyHtoDAsync_v2 cuMemcpyPeerAsync cuMemsetD8Async cuModuleGetFunction cuModuleLoad
-    cuModuleLoadData cuModuleUnload cuStreamDestroy_v2 cuStreamIsCapturing cuStreamSynchronize
-    cuStreamWaitEvent
+    initialize: cuInit;
+    not_loaded: cuCtxDestroy_v2 cuCtxGetCurrent cuCtxSetCurrent cuDeviceGet cuDeviceGetAttribute
+        cuDeviceGetCount cuDevicePrimaryCtxRelease_v2 cuDevicePrimaryCtxRetain cuEventCreate
+        cuEventDestroy_v2 cuEventRecord cuGetErrorString cuLaunchKernel cuMemAllocAsync
+        cuMemAlloc_v2 cuMemFreeAsync cuMemFree_v2 cuMemcpyDtoDAsync_v2 cuMemcpyDtoHAsync_v2
+        cuMemcpyHtoDAsync_v2 cuMemcpyPeerAsync cuMemsetD8Async cuModuleGetFunction cuModuleLoad
+        cuModuleLoadData cuModuleUnload cuStreamDestroy_v2 cuStreamIsCapturing
+        cuStreamSynchronize cuStreamWaitEvent;
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    #[test]
+    fn a_device_that_candle_opens_itself_finds_the_driver_or_an_error() {
+        let found = Device::new_cuda(0).is_ok();
+        assert_eq!(found, crate::DeviceName::Cuda(0).open().is_ok());
+    }
 }
