@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Lints the whole workspace with the features `cuda` and `cudnn`, and so type-checks every launch; then
-# builds the program with `cuda` and starts it without a driver, and with one that finds no GPU. Needs
+# builds the program with `cuda` and starts it without a driver and with made-up ones. Needs
 # neither GPU nor driver, but a C compiler. Takes some 15 CPU minutes, most of it for candle's own
 # kernels and for dependencies; a second time seconds.
 set -euo pipefail
