@@ -184,6 +184,23 @@ fn a_folder_of_folders_is_a_page_with_a_section_for_each() {
 }
 
 #[test]
+fn the_points_of_a_sweep_that_no_other_beats_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    sweep(folder.path());
+    write_run(folder.path(), 3, 10, 1, 4);
+    let run = folder.path().join("bits-3_T-10_rep-01");
+    std::fs::write(run.join("config.toml"), CONFIG).unwrap();
+    let text = std::fs::read_to_string(run.join("summary.json")).unwrap();
+    let mut summary: serde_json::Value = serde_json::from_str(&text).unwrap();
+    summary["final_test_accuracy"] = 1.0.into();
+    std::fs::write(run.join("summary.json"), summary.to_string()).unwrap();
+    let text = Report::read(folder.path()).unwrap().markdown("figures");
+    // All points train for as long, and the third is right about all samples.
+    let training = "over training, eq. 5.1 for all iterations (10³ c): 3 bit, T = 10.";
+    assert!(text.contains(training), "{text}");
+}
+
+#[test]
 fn a_sweep_that_nobody_has_begun_says_so() {
     let folder = tempfile::tempdir().unwrap();
     sweep(folder.path());

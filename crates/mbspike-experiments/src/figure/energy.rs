@@ -184,6 +184,31 @@ pub fn inference_time(sweep: &EnergySweep) -> Result<Figure> {
 /// hardware that has times (Figs. 5.4, C.11–C.16), and over the cost of the whole training, which is
 /// eq. 5.1 with all iterations done; with the Pareto fronts.
 pub fn accuracy_energy(sweep: &EnergySweep) -> Result<Figure> {
+    Scatter {
+        name: "energy-accuracy",
+        title: "test accuracy over energy and time of one inference and over the cost of training"
+            .to_owned(),
+        y_label: "test accuracy (%)",
+        most: 100.0,
+        labels: sweep.labels(),
+        panels: costs(sweep),
+    }
+    .draw()
+}
+
+/// For each panel of [`accuracy_energy`] what it is over, and the labels of the points on its Pareto
+/// front, in the order of their cost.
+pub(crate) fn pareto_fronts(sweep: &EnergySweep) -> Vec<(String, Vec<String>)> {
+    let labels = sweep.labels();
+    let of_panel = |panel: ScatterPanel| {
+        let front = panel.front().into_iter().map(|i| labels[i].clone()).collect();
+        (panel.x_label, front)
+    };
+    costs(sweep).into_iter().map(of_panel).collect()
+}
+
+/// What accuracy is paid with.
+fn costs(sweep: &EnergySweep) -> Vec<ScatterPanel> {
     let marks = |of: &dyn Fn(&RunEnergy) -> Option<f64>| -> Vec<Vec<(f64, f64)>> {
         let of_run = |run: &RunEnergy| Some((of(run)?, 100.0 * run.summary.final_test_accuracy?));
         sweep.groups.iter().map(|group| group.runs.iter().filter_map(of_run).collect()).collect()
@@ -219,16 +244,7 @@ pub fn accuracy_energy(sweep: &EnergySweep) -> Result<Figure> {
             Some(1e-3 * cost)
         }),
     });
-    Scatter {
-        name: "energy-accuracy",
-        title: "test accuracy over energy and time of one inference and over the cost of training"
-            .to_owned(),
-        y_label: "test accuracy (%)",
-        most: 100.0,
-        labels: sweep.labels(),
-        panels,
-    }
-    .draw()
+    panels
 }
 
 /// A change below this is not drawn.

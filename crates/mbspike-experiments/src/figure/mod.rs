@@ -33,6 +33,7 @@ use plotters::style::{Color, FontDesc, FontStyle, IntoFont, RGBColor, TextStyle}
 
 pub use accuracy::{final_accuracy, test_accuracy, train_accuracy};
 pub use canvas::Figure;
+pub(crate) use energy::pareto_fronts;
 pub use energy::{
     accuracy_energy, draw_energy, energy_figures, energy_sensitivity, inference_energy_by_model,
     inference_energy_normalized, inference_time, training_energy, training_energy_normalized,

@@ -48,6 +48,19 @@ impl ScatterPanel {
         };
         self.marks.iter().map(mean).collect()
     }
+
+    /// The marks on the Pareto front of the means, in the order of x.
+    pub fn front(&self) -> Vec<usize> {
+        pareto_front(
+            &self.means().iter().map(|mean| Some(mean.as_ref()?.point())).collect::<Vec<_>>(),
+        )
+    }
+}
+
+impl Mean {
+    fn point(&self) -> (f64, f64) {
+        (self.x.mean, self.y.mean)
+    }
 }
 
 impl Scatter {
@@ -85,7 +98,7 @@ impl Scatter {
                 let mut chart = chart(cell, None, &x, &own, y.label_width())?;
                 let means = panel.means();
                 if has_front {
-                    draw_front(&mut chart, &means, &x, &y)?;
+                    draw_front(&mut chart, panel, &x, &y)?;
                 }
                 for (i, (repeats, mean)) in panel.marks.iter().zip(&means).enumerate() {
                     let Some(mean) = mean else { continue };
@@ -123,29 +136,35 @@ const CAP: f64 = 1.8;
 /// Height of a panel, in inches.
 const PANEL_IN: f64 = 2.25;
 
-/// The points that no other has both less of x and more of y than, in the order of x.
-fn pareto_front(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
-    let mut points: Vec<(f64, f64)> = points.collect();
-    points.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
+/// Which points no other beats in both, with less of x and more of y; in the order of x.
+fn pareto_front(points: &[Option<(f64, f64)>]) -> Vec<usize> {
+    let point = |i: &usize| points[*i].unwrap_or((f64::INFINITY, f64::NEG_INFINITY));
+    let mut front: Vec<usize> = (0..points.len()).filter(|i| points[*i].is_some()).collect();
+    front.sort_by(|a, b| {
+        let (a, b) = (point(a), point(b));
+        a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1))
+    });
     let mut best = f64::NEG_INFINITY;
-    points.retain(|(_, y)| {
-        let is_better = *y > best;
-        best = best.max(*y);
+    front.retain(|i| {
+        let (_, y) = point(i);
+        let is_better = y > best;
+        best = best.max(y);
         is_better
     });
-    points
+    front
 }
 
 /// The front as a staircase: what is above and to the left of it, no point reaches.
 fn draw_front(
     chart: &mut Chart<'_, '_>,
-    means: &[Option<Mean>],
+    panel: &ScatterPanel,
     x: &Axis,
     y: &Axis,
 ) -> DrawResult<()> {
-    let points = means.iter().flatten().map(|mean| (mean.x.mean, mean.y.mean));
+    let means = panel.means();
+    let points = panel.front().into_iter().filter_map(|i| Some(means[i].as_ref()?.point()));
     let mut path: Vec<(f64, f64)> = Vec::new();
-    for (at, level) in pareto_front(points) {
+    for (at, level) in points {
         let before = path.last().map_or(y.range.start, |(_, level)| *level);
         path.extend([(at, before), (at, level)]);
     }
@@ -167,7 +186,7 @@ fn draw_mark(
         let rings = repeats.iter().map(|p| Circle::new(*p, pt(1.6), thin));
         chart.draw_series(rings)?;
     }
-    let middle = (mean.x.mean, mean.y.mean);
+    let middle = mean.point();
     if let Some((low, high)) = shown_interval(&mean.x) {
         Bar { axis: Side::X, at: middle.1, ends: [low, high], cap: CAP }.draw(chart, x, ink)?;
     }
@@ -185,8 +204,9 @@ mod tests {
     #[test]
     fn no_point_of_the_front_is_beaten_in_both() {
         let points = [(4.0, 80.0), (1.0, 70.0), (2.0, 69.0), (3.0, 80.0), (3.0, 75.0), (9.0, 81.0)];
-        let front = pareto_front(points.into_iter());
-        assert_eq!(front, [(1.0, 70.0), (3.0, 80.0), (9.0, 81.0)]);
-        assert!(pareto_front(std::iter::empty()).is_empty());
+        let mut points: Vec<_> = points.into_iter().map(Some).collect();
+        points.insert(0, None);
+        assert_eq!(pareto_front(&points), [2, 4, 6]);
+        assert!(pareto_front(&[]).is_empty());
     }
 }

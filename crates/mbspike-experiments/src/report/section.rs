@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::thesis::THESIS;
 use super::{Block, Captioned, Error, Part, Section, Table, sentence, sub_folders, tables};
 use crate::energy::{self, EnergySweep};
-use crate::figure::{self, Figure, Options, energy_figures, group_label};
+use crate::figure::{self, Figure, Options, energy_figures, group_label, pareto_fronts};
 use crate::folder::read_table;
 use crate::quantize::read_variants;
 use crate::results::{METRICS_FILE, Record, SUMMARY_FILE, Summary, read_metrics};
@@ -306,6 +306,14 @@ impl Folder {
         }
         let sweep = EnergySweep::of(energy::from_records(&self.path)?);
         let mut blocks = vec![Block::Table(tables::energy(&sweep))];
+        let fronts = pareto_fronts(&sweep).into_iter().filter(|(_, labels)| !labels.is_empty());
+        let note = |(cost, labels): (String, Vec<String>)| {
+            format!("Pareto front of test accuracy over {cost}: {}.", labels.join("; "))
+        };
+        let notes: Vec<String> = fronts.map(note).collect();
+        if sweep.groups.len() > 2 && !notes.is_empty() {
+            blocks.push(Block::Notes(notes));
+        }
         blocks.extend(self.figures(energy_figures(&sweep))?);
         Ok(blocks)
     }
