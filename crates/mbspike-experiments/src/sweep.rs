@@ -39,8 +39,8 @@ pub struct Sweep {
 /// One run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
-    /// Name of the run's folder: swept values, repeat and the start of the config's hash, as in
-    /// `bits-2_T-10_rep-03_1f3a9c`.
+    /// Name of the run's folder: swept values, bits first and the others by their keys, repeat and
+    /// the start of the config's hash, as in `bits-2_T-10_rep-03_1f3a9c`.
     pub id: String,
     /// The config of this run alone.
     pub config: Config,
@@ -136,8 +136,11 @@ impl Sweep {
 
 impl Point {
     fn new(config: Config, assignment: &Assignment, repeat: u32) -> Result<Self, Error> {
+        // Bits first, then by key: a run has one name, in whatever order a file names what is swept.
+        let mut entries: Vec<&Entry> = assignment.iter().collect();
+        entries.sort_by_key(|entry| (entry.key != "neuron.bits", &entry.key));
         let mut id = String::new();
-        for entry in assignment {
+        for entry in entries {
             let label = match entry.key.as_str() {
                 "encoder.time_steps" => "T",
                 key => key.rsplit('.').next().unwrap_or(key),

@@ -186,6 +186,30 @@ fn lists_multiply_points_zip_and_repeats_have_their_own_seeds() {
 }
 
 #[test]
+fn a_run_has_one_name_in_whatever_order_its_values_are_swept() {
+    let (bits, tau) = ("\"neuron.bits\" = [1, 2]\n", "\"neuron.tau\" = [2.0, 3.0]\n");
+    let points = r#"
+        [[sweep.point]]
+        "neuron.surrogate" = { kind = "staircase" }
+        "neuron.detach_reset" = true
+        [[sweep.point]]
+        "encoder.time_steps" = 4
+    "#;
+    let ids = |sweep: &Sweep| {
+        sweep.points.iter().map(|point| point.id.clone()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let sweep = parse(&format!("{BASE}\n[sweep]\n{bits}{tau}{points}")).unwrap();
+    let expected = ids(&sweep);
+    assert_eq!(expected.len(), 8);
+    assert!(expected.iter().any(|id| id.starts_with("bits-2_T-4_tau-3_rep-01_")), "{expected:?}");
+    let turned = parse(&format!("{BASE}\n[sweep]\n{tau}{bits}{points}")).unwrap();
+    assert_eq!(ids(&turned), expected);
+    // As saved beside the runs, where tables come last.
+    let saved = parse(&toml::to_string(&sweep.resolved).unwrap()).unwrap();
+    assert_eq!(ids(&saved), expected);
+}
+
+#[test]
 fn a_swept_key_cannot_be_set_beside_its_list() {
     let text = format!("{BASE}\n[sweep]\n\"neuron.bits\" = [1, 2]\n");
     let path = Path::new("experiment.toml");

@@ -223,13 +223,9 @@ impl Folder {
                 named(&runs)
             ));
         }
-        // Repeat and hash tell a run from others; swept values may be named in another order, since
-        // sweep.toml has its tables last.
-        let tail = |id: &str| id.rfind("rep-").map_or(id, |at| &id[at..]).to_owned();
-        let begun = |id: &str| self.begun.iter().any(|name| name.ends_with(&tail(id)));
         let planned = self.planned.iter().flat_map(|sweep| &sweep.points);
         let waiting: Vec<String> =
-            planned.map(|point| point.id.clone()).filter(|id| !begun(id)).collect();
+            planned.map(|point| point.id.clone()).filter(|id| !self.begun.contains(id)).collect();
         if !waiting.is_empty() {
             notes.push(format!("Not begun: {}.", named(&waiting)));
         }
