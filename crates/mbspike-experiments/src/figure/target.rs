@@ -167,19 +167,24 @@ pub fn relative_time_to_target(sweep: &Sweep, options: &Options) -> Result<Figur
     .draw()
 }
 
-/// The lowest training accuracy of [`relative_time_by_target`], in percent: lower ones are reached
-/// within the first window.
-const LOWEST_TARGET: u64 = 60;
-
 /// Iterations relative to each point's [reference](Sweep::reference) over the training accuracy that
 /// they lead to, as far as all repeats reach it: whether an advantage depends on the target chosen.
 pub fn relative_time_by_target(sweep: &Sweep, options: &Options) -> Result<Figure> {
+    let window = options.window;
     let times_to = |percent: u64| {
         let target = Some(percent as f64 / 100.0);
         let options = Options { target, ..*options };
         relative_times_to_target(sweep, TargetKind::TrainIterations, &options)
     };
-    let times: Vec<_> = (LOWEST_TARGET..=100).filter_map(|p| Some((p, times_to(p)?))).collect();
+    // Accuracies that every run has within the first window say nothing.
+    let is_late = |percent: &u64| {
+        let target = Some(*percent as f64 / 100.0);
+        let options = Options { target, ..*options };
+        let times = times_to_target(sweep, TargetKind::TrainIterations, &options);
+        times.iter().flatten().any(|t| t.reached.iter().chain(&t.censored).any(|&n| n > window))
+    };
+    let lowest = (1..=100).find(is_late).unwrap_or(100);
+    let times: Vec<_> = (lowest..=100).filter_map(|p| Some((p, times_to(p)?))).collect();
     let line = |group: Option<&Group>| {
         let index =
             sweep.groups.iter().position(|other| Some(&other.label) == group.map(|g| &g.label));
@@ -201,7 +206,7 @@ pub fn relative_time_by_target(sweep: &Sweep, options: &Options) -> Result<Figur
         x_label: "training accuracy to reach (%)",
         y_label: "relative iterations (%)",
         marks: false,
-        from: LOWEST_TARGET,
+        from: lowest,
         same_range: true,
         most: f64::INFINITY,
         level: None,

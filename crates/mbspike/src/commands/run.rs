@@ -99,6 +99,9 @@ fn print_report(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
     }
     print_table(&rows)?;
     let mut lines = vec![vec![format!("\nresults  {}", report.folder.display())]];
+    if rows.iter().flatten().any(|cell| cell.contains('±')) {
+        lines.insert(0, vec!["±: one standard deviation over runs".to_owned()]);
+    }
     lines.extend(figures.iter().map(|path| vec![format!("figure   {}", path.display())]));
     print_table(&lines)
 }
