@@ -30,7 +30,7 @@ pub fn train_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
         level: level(sweep, options),
         labels,
         panels: panels.into_iter().map(panel).collect(),
-        n_columns: None,
+        blocks: vec![],
     }
     .draw()
 }
@@ -66,7 +66,7 @@ pub fn test_accuracy(sweep: &Sweep, options: &Options) -> Result<Figure> {
         level: level(sweep, options),
         labels,
         panels: panels.into_iter().map(panel).collect(),
-        n_columns: None,
+        blocks: vec![],
     }
     .draw()
 }

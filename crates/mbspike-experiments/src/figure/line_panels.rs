@@ -14,7 +14,7 @@ use super::interval::{Bar, Side};
 use super::legend::{Entry, Key, Legend};
 use super::{
     AXIS_PT, BAND_ALPHA, COLUMN_IN, Error, LINE, MAX_POINTS, MUTED, PAGE_IN, Result, TICK_PT,
-    colour, text,
+    TITLE_PT, colour, text,
 };
 use crate::curves::{Estimate, thin};
 
@@ -39,8 +39,9 @@ pub(super) struct LinePanels {
     /// Names of the lines, the same in each panel.
     pub labels: Vec<String>,
     pub panels: Vec<Panel>,
-    /// Panels side by side, where their number alone does not say it.
-    pub n_columns: Option<usize>,
+    /// Titles of blocks of panels, one below the other, to which the panels are dealt evenly; empty for
+    /// one block without a title.
+    pub blocks: Vec<String>,
 }
 
 /// One panel: a line for each label, empty where there is nothing yet.
@@ -92,19 +93,23 @@ impl LinePanels {
         if let Some((level, _)) = self.level {
             all_y = all_y.start.min(level)..all_y.end.max(level);
         }
-        let n_columns = self.n_columns.unwrap_or(match self.panels.len() {
+        let n_blocks = self.blocks.len().max(1);
+        let n_panels = self.panels.len().div_ceil(n_blocks);
+        let n_columns = match n_panels {
             n @ 1..=4 => n,
             n @ (5 | 6 | 9) => n.div_ceil(if n == 9 { 3 } else { 2 }),
             _ => 4,
-        });
-        let n_rows = self.panels.len().div_ceil(n_columns);
+        };
+        let n_rows = n_panels.div_ceil(n_columns);
         let single = n_columns == 1;
         let width = if single { COLUMN_IN } else { PAGE_IN };
         let legend = Legend::new(self.entries(), units(width) - pt(6.0));
         // Panels in a row are nearly square; a single one is as wide as a column.
         let panel_height = if single { 2.25 } else { (width / n_columns as f64 * 0.86).min(2.1) };
         let shared_titles = if single { 0.0 } else { AXIS_PT * 1.7 / 72.0 };
-        let height = legend.height_in() + panel_height * n_rows as f64 + shared_titles;
+        let block_title = if self.blocks.is_empty() { 0.0 } else { TITLE_PT * 1.8 / 72.0 };
+        let block_height = block_title + panel_height * n_rows as f64;
+        let height = legend.height_in() + block_height * n_blocks as f64 + shared_titles;
 
         Figure::draw(self.name, &self.title, (width, height), |area| {
             let mut area = legend.draw(area)?;
@@ -116,10 +121,21 @@ impl LinePanels {
             let axes: Vec<Axis> =
                 self.panels.iter().map(|p| self.y_axis(p, &all_y, single)).collect();
             let label_width = axes.iter().map(Axis::label_width).max().unwrap_or(0);
-            let cells = area.split_evenly((n_rows, n_columns));
-            for ((panel, y), cell) in self.panels.iter().zip(&axes).zip(&cells) {
-                let mut chart = chart(cell, panel.title.as_deref(), &x, y, label_width)?;
-                self.draw_panel(&mut chart, panel, &x, y)?;
+            let blocks = self.panels.chunks(n_panels).zip(axes.chunks(n_panels));
+            for (i, (panels, axes)) in blocks.enumerate() {
+                let (block, rest) = area.split_vertically(units(block_height));
+                area = rest;
+                let (strip, cells) = block.split_vertically(units(block_title));
+                if let Some(title) = self.blocks.get(i) {
+                    let style = text(TITLE_PT).pos(Pos::new(HPos::Center, VPos::Center));
+                    let (width, height) = strip.dim_in_pixel();
+                    strip.draw_text(title, &style, (width as i32 / 2, height as i32 / 2))?;
+                }
+                let cells = cells.split_evenly((n_rows, n_columns));
+                for ((panel, y), cell) in panels.iter().zip(axes).zip(&cells) {
+                    let mut chart = chart(cell, panel.title.as_deref(), &x, y, label_width)?;
+                    self.draw_panel(&mut chart, panel, &x, y)?;
+                }
             }
             Ok(())
         })

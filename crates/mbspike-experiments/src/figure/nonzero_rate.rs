@@ -11,22 +11,18 @@ fn titles(sweep: &Sweep) -> Vec<String> {
     positions.iter().zip(1..).map(|(name, i)| format!("nnz{i} ({name})")).collect()
 }
 
-/// Most panels side by side.
-const MAX_COLUMNS: usize = 4;
-
-/// Non-zero rate at each position over training, one panel a position; of a grid, a row of panels
+/// Non-zero rate at each position over training, one panel a position; of a grid, a block of panels
 /// for each of what is swept besides bits.
 pub fn nonzero_rate(sweep: &Sweep, options: &Options) -> Result<Figure> {
     let (labels, facets) = sweep.panels();
-    let positions = sweep.positions();
-    let is_grid = facets.len() > 1;
-    let names = if is_grid { positions } else { titles(sweep) };
-    let row = |Facet { title, groups }: Facet<'_>| {
-        let panel = |(i, name): (usize, &String)| Panel {
-            title: Some(title.iter().fold(name.clone(), |name, facet| format!("{name}, {facet}"))),
+    let blocks = facets.iter().filter_map(|facet| facet.title.clone()).collect();
+    let positions = titles(sweep);
+    let of_facet = |Facet { groups, .. }: Facet<'_>| {
+        let panel = |(i, title): (usize, &String)| Panel {
+            title: Some(title.clone()),
             lines: Sweep::smoothed(&groups, options.window, |w| w.nonzero_rate.get(i).copied()),
         };
-        names.iter().enumerate().map(panel).collect::<Vec<_>>()
+        positions.iter().enumerate().map(panel).collect::<Vec<_>>()
     };
     LinePanels {
         name: "nonzero-rate",
@@ -39,8 +35,8 @@ pub fn nonzero_rate(sweep: &Sweep, options: &Options) -> Result<Figure> {
         most: 100.0,
         level: None,
         labels,
-        panels: facets.into_iter().flat_map(row).collect(),
-        n_columns: is_grid.then(|| names.len().min(MAX_COLUMNS)),
+        panels: facets.into_iter().flat_map(of_facet).collect(),
+        blocks,
     }
     .draw()
 }

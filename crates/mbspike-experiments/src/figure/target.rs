@@ -212,7 +212,7 @@ pub fn relative_time_by_target(sweep: &Sweep, options: &Options) -> Result<Figur
         level: None,
         labels,
         panels: panels.into_iter().map(panel).collect(),
-        n_columns: None,
+        blocks: vec![],
     }
     .draw()
 }
