@@ -276,7 +276,7 @@ pub fn energy_sensitivity(sweep: &EnergySweep) -> Result<Figure> {
     Ranges {
         name: "energy-sensitivity",
         title: format!("sensitivity of the inference energy of {label}"),
-        x_label: format!("change of energy, {label} (%)"),
+        x_label: "change of energy (%)".to_owned(),
         rows: rows.collect(),
     }
     .draw()
