@@ -198,13 +198,7 @@ pub(crate) fn read_variants(folder: &Path) -> crate::results::Result<Option<Vec<
     if !path.is_file() {
         return Ok(None);
     }
-    let text = fs_err::read_to_string(&path)?;
-    let variants = serde_json::from_str(&text).map_err(|source| crate::results::Error::Json {
-        path,
-        line: source.line(),
-        source,
-    })?;
-    Ok(Some(variants))
+    crate::results::read_json(&path).map(Some)
 }
 
 /// Evaluates the network that [`quantize_run`] saved in `folder` on the run's test set; `None` if

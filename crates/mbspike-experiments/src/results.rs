@@ -253,6 +253,11 @@ pub fn read_metrics(path: &Path) -> Result<Vec<Record>> {
 
 /// Reads a `summary.json`.
 pub fn read_summary(path: &Path) -> Result<Summary> {
+    read_json(path)
+}
+
+/// Reads a JSON file.
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs_err::read_to_string(path)?;
     serde_json::from_str(&text).map_err(|source| Error::Json {
         path: path.to_owned(),

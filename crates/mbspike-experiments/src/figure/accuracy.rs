@@ -82,7 +82,7 @@ pub fn final_accuracy(sweep: &Sweep) -> Result<Figure> {
         title: "test accuracy after the last epoch".to_owned(),
         x_label: "test accuracy (%)".to_owned(),
         categories: sweep.labels(),
-        series: vec![Series { label: String::new(), cells: cells.collect() }],
+        series: Series::only(cells),
         from_zero: false,
         most: 100.0,
     }

@@ -45,6 +45,13 @@ pub(super) struct Series {
     pub cells: Vec<Option<Cell>>,
 }
 
+impl Series {
+    /// The only series of a figure, which needs no name.
+    pub fn only(cells: impl Iterator<Item = Option<Cell>>) -> Vec<Self> {
+        vec![Self { label: String::new(), cells: cells.collect() }]
+    }
+}
+
 /// Rows of categories, in each a dot for each series.
 #[derive(Debug, Clone)]
 pub(super) struct DotPlot {

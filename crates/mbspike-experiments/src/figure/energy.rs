@@ -62,10 +62,7 @@ pub fn training_energy(sweep: &EnergySweep) -> Result<Figure> {
         title: "training energy, eq. 5.1".to_owned(),
         x_label: "training energy T·S (unit c)".to_owned(),
         categories: sweep.labels(),
-        series: vec![Series {
-            label: String::new(),
-            cells: sweep.groups.iter().map(cell).collect(),
-        }],
+        series: Series::only(sweep.groups.iter().map(cell)),
         from_zero: true,
         most: f64::INFINITY,
     }
@@ -92,7 +89,7 @@ pub fn training_energy_normalized(sweep: &EnergySweep) -> Result<Figure> {
         title: "training energy relative to 1 bit, eq. 5.1".to_owned(),
         x_label: format!("training energy relative to {}", sweep.reference_label()),
         categories: sweep.labels(),
-        series: vec![Series { label: String::new(), cells: cells.collect() }],
+        series: Series::only(cells),
         from_zero: true,
         most: f64::INFINITY,
     }
@@ -107,7 +104,7 @@ pub fn inference_energy_normalized(sweep: &EnergySweep) -> Result<Figure> {
         title: "inference energy relative to 1 bit, eq. 5.3".to_owned(),
         x_label: format!("inference energy relative to {}", sweep.reference_label()),
         categories: sweep.labels(),
-        series: vec![Series { label: String::new(), cells: cells.collect() }],
+        series: Series::only(cells),
         from_zero: true,
         most: f64::INFINITY,
     }

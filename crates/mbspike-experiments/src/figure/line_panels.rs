@@ -288,7 +288,7 @@ fn band(stretch: &[(u64, Estimate)], y: &Axis, colour: RGBColor) -> Option<Polyg
     Some(Polygon::new(outline.filter(|o| o.len() > 3)?, colour.mix(BAND_ALPHA)))
 }
 
-fn union<T: PartialOrd>(ranges: impl Iterator<Item = Range<T>>) -> Option<Range<T>> {
+pub(super) fn union<T: PartialOrd>(ranges: impl Iterator<Item = Range<T>>) -> Option<Range<T>> {
     ranges.reduce(|a, b| {
         (if b.start < a.start { b.start } else { a.start })..(if b.end > a.end {
             b.end

@@ -1,6 +1,8 @@
 //! One quantity over another, a mark for each point of a sweep: a dot for the mean of its repeats,
 //! with 95 % intervals both ways, a small ring for each repeat, and the Pareto front of the means.
 
+use std::ops::Range;
+
 use plotters::element::{Circle, PathElement};
 use plotters::style::{Color, RGBColor};
 
@@ -8,7 +10,7 @@ use super::axes::{Axis, Chart, chart};
 use super::canvas::{DrawResult, Figure, pt, units};
 use super::interval::{Bar, Side};
 use super::legend::{Entry, Key, Legend};
-use super::line_panels::shown_interval;
+use super::line_panels::{shown_interval, union};
 use super::{COLUMN_IN, Error, HAIRLINE, MUTED, PAGE_IN, Result, colour};
 use crate::curves::Estimate;
 
@@ -111,19 +113,14 @@ impl Scatter {
 
     /// Wide enough for all repeats, and for intervals as far as they are not wider than all these.
     fn y_axis(&self) -> Option<Axis> {
-        let ends = |values: &mut dyn Iterator<Item = f64>| {
-            values.fold(None, |ends: Option<(f64, f64)>, v| {
-                Some(ends.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
-            })
-        };
-        let marks = || self.panels.iter().flat_map(|panel| panel.marks.iter().flatten());
-        let (low, high) = ends(&mut marks().map(|(_, y)| *y))?;
+        let marks = self.panels.iter().flat_map(|panel| panel.marks.iter().flatten());
+        let Range { start: low, end: high } = union(marks.map(|(_, y)| *y..*y))?;
         let spread = (high - low).max(1.0);
         let means = self.panels.iter().flat_map(ScatterPanel::means).flatten();
-        let intervals = means.filter_map(|mean| shown_interval(&mean.y));
-        let (least, most) = ends(&mut intervals.flat_map(|(a, b)| [a, b])).unwrap_or((low, high));
-        let low = low.min(least.max(low - spread));
-        let high = high.max(most.min(high + spread));
+        let intervals = means.filter_map(|mean| shown_interval(&mean.y)).map(|(a, b)| a..b);
+        let wide = union(intervals).unwrap_or(low..high);
+        let low = low.min(wide.start.max(low - spread));
+        let high = high.max(wide.end.min(high + spread));
         let room = 0.08 * (high - low).max(1.0);
         Some(Axis::over(self.y_label, (low - room).max(0.0)..(high + room).min(self.most), 5))
     }
@@ -138,20 +135,16 @@ const PANEL_IN: f64 = 2.25;
 
 /// Which points no other beats in both, with less of x and more of y; in the order of x.
 fn pareto_front(points: &[Option<(f64, f64)>]) -> Vec<usize> {
-    let point = |i: &usize| points[*i].unwrap_or((f64::INFINITY, f64::NEG_INFINITY));
-    let mut front: Vec<usize> = (0..points.len()).filter(|i| points[*i].is_some()).collect();
-    front.sort_by(|a, b| {
-        let (a, b) = (point(a), point(b));
-        a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1))
-    });
+    let mut front: Vec<(usize, (f64, f64))> =
+        points.iter().enumerate().filter_map(|(i, point)| Some((i, (*point)?))).collect();
+    front.sort_by(|(_, a), (_, b)| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
     let mut best = f64::NEG_INFINITY;
-    front.retain(|i| {
-        let (_, y) = point(i);
-        let is_better = y > best;
-        best = best.max(y);
+    front.retain(|(_, (_, y))| {
+        let is_better = *y > best;
+        best = best.max(*y);
         is_better
     });
-    front
+    front.into_iter().map(|(i, _)| i).collect()
 }
 
 /// The front as a staircase: what is above and to the left of it, no point reaches.

@@ -15,10 +15,7 @@ pub fn step_time(sweep: &Sweep) -> Result<Figure> {
         title: "time of a training step as recorded, whatever else the machine did".to_owned(),
         x_label: "time of a training step (ms)".to_owned(),
         categories: sweep.labels(),
-        series: vec![Series {
-            label: String::new(),
-            cells: sweep.groups.iter().map(cell).collect(),
-        }],
+        series: Series::only(sweep.groups.iter().map(cell)),
         from_zero: true,
         most: f64::INFINITY,
     }

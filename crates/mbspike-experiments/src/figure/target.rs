@@ -120,7 +120,7 @@ pub fn time_to_target(sweep: &Sweep, kind: TargetKind, options: &Options) -> Res
         title: format!("{unit} to {:.0} % {of} accuracy", 100.0 * target),
         x_label: format!("{unit} to {:.0} % {of} accuracy", 100.0 * target),
         categories: categories.collect(),
-        series: vec![Series { label: String::new(), cells: cells.collect() }],
+        series: Series::only(cells),
         from_zero: true,
         most: f64::INFINITY,
     }
@@ -160,7 +160,7 @@ pub fn relative_time_to_target(sweep: &Sweep, options: &Options) -> Result<Figur
         ),
         x_label: format!("iterations relative to {to} (%)"),
         categories: sweep.labels(),
-        series: vec![Series { label: String::new(), cells: times.iter().map(cell).collect() }],
+        series: Series::only(times.iter().map(cell)),
         from_zero: true,
         most: f64::INFINITY,
     }
@@ -170,21 +170,17 @@ pub fn relative_time_to_target(sweep: &Sweep, options: &Options) -> Result<Figur
 /// Iterations relative to each point's [reference](Sweep::reference) over the training accuracy that
 /// they lead to, as far as all repeats reach it: whether an advantage depends on the target chosen.
 pub fn relative_time_by_target(sweep: &Sweep, options: &Options) -> Result<Figure> {
-    let window = options.window;
-    let times_to = |percent: u64| {
-        let target = Some(percent as f64 / 100.0);
-        let options = Options { target, ..*options };
-        relative_times_to_target(sweep, TargetKind::TrainIterations, &options)
-    };
+    let kind = TargetKind::TrainIterations;
+    let to = |percent: u64| Options { target: Some(percent as f64 / 100.0), ..*options };
     // Accuracies that every run has within the first window say nothing.
     let is_late = |percent: &u64| {
-        let target = Some(*percent as f64 / 100.0);
-        let options = Options { target, ..*options };
-        let times = times_to_target(sweep, TargetKind::TrainIterations, &options);
-        times.iter().flatten().any(|t| t.reached.iter().chain(&t.censored).any(|&n| n > window))
+        let times = times_to_target(sweep, kind, &to(*percent));
+        let mut all = times.iter().flatten().flat_map(|t| t.reached.iter().chain(&t.censored));
+        all.any(|&time| time > options.window)
     };
     let lowest = (1..=100).find(is_late).unwrap_or(100);
-    let times: Vec<_> = (lowest..=100).filter_map(|p| Some((p, times_to(p)?))).collect();
+    let relative = |percent| Some((percent, relative_times_to_target(sweep, kind, &to(percent))?));
+    let times: Vec<_> = (lowest..=100).filter_map(relative).collect();
     let line = |group: Option<&Group>| {
         let index =
             sweep.groups.iter().position(|other| Some(&other.label) == group.map(|g| &g.label));
