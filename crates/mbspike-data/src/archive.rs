@@ -76,22 +76,10 @@ pub(crate) fn write_whole(
     path: &Path,
     content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    fs_err::create_dir_all(folder)?;
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let temporary = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder)?;
-    let mut writer = std::io::BufWriter::new(temporary);
-    content(&mut writer)?;
-    let temporary = writer.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-    temporary.as_file().sync_all()?;
-    // Temporary files are private to their user; datasets are shared.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        temporary.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    if let Some(folder) = path.parent() {
+        fs_err::create_dir_all(folder)?;
     }
-    temporary.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    Ok(mbspike_files::write(path, content)?)
 }
 
 /// Visits the files of a tar archive that is read from `input`; `source` is its name in errors.

@@ -15,8 +15,6 @@ use mbspike_lif::optim::{Ema, Optimizer};
 use mbspike_lif::{Activity, Network, PositionActivity};
 use serde::{Deserialize, Serialize};
 
-use crate::atomic;
-
 /// Weights and running statistics, as they were evaluated.
 pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 /// All that a resumed run starts from.
@@ -228,7 +226,7 @@ fn restore(path: &Path, network: &Network, tensors: &HashMap<String, Tensor>) ->
 fn write(path: &Path, tensors: Vec<(String, Tensor)>, metadata: Metadata) -> Result<(), Error> {
     let bytes = safetensors::serialize(tensors, Some(metadata))
         .map_err(|error| Error::Content { path: path.to_owned(), message: error.to_string() })?;
-    atomic::write(path, |file: &mut dyn Write| file.write_all(&bytes))?;
+    mbspike_files::write(path, |file: &mut dyn Write| file.write_all(&bytes))?;
     Ok(())
 }
 

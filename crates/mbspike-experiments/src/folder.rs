@@ -3,7 +3,6 @@
 use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 
-use crate::atomic;
 use crate::checkpoint::STATE_FILE;
 use crate::results::SUMMARY_FILE;
 use crate::run::{CONFIG_FILE, Error, SWEEP_FILE};
@@ -64,7 +63,7 @@ pub(crate) fn write_sweep(folder: &Path, resolved: &toml::Table) -> Result<(), E
         check_same(&path, &without_sweep(&there), &without_sweep(resolved))?;
     }
     let text = toml::to_string(resolved)?;
-    atomic::write(&path, |file| file.write_all(text.as_bytes()))?;
+    mbspike_files::write(&path, |file| file.write_all(text.as_bytes()))?;
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 //! Experiments on multi-bit spiking networks: from a config to runs, results and figures.
 #![warn(missing_docs)]
 
-mod atomic;
 pub mod bench;
 pub mod checkpoint;
 pub mod config;

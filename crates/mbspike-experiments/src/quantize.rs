@@ -20,7 +20,6 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::atomic;
 use crate::checkpoint::{self, CHECKPOINT_FILE, Error as FileError};
 use crate::config::Config;
 use crate::evaluate::{self, EPOCH, evaluate, n_correct_of};
@@ -179,7 +178,7 @@ pub fn quantize_run(
     let file = folder.join(QUANTIZED_FILE);
     save(&file, &integer)?;
     let text = serde_json::to_vec_pretty(&variants).map_err(std::io::Error::from)?;
-    atomic::write(&folder.join(VARIANTS_FILE), |file| file.write_all(&text))?;
+    mbspike_files::write(&folder.join(VARIANTS_FILE), |file| file.write_all(&text))?;
     Ok(Some(QuantizationReport {
         folder: folder.to_owned(),
         file,
@@ -310,7 +309,7 @@ fn save(file: &Path, network: &IntegerNetwork) -> Result<(), FileError> {
     let metadata =
         HashMap::from([(FORMAT.0.to_owned(), FORMAT.1.to_owned()), (NETWORK.to_owned(), config)]);
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(fail)?;
-    atomic::write(file, |file| file.write_all(&bytes))?;
+    mbspike_files::write(file, |file| file.write_all(&bytes))?;
     Ok(())
 }
 

@@ -14,7 +14,6 @@ use mbspike_lif::Network;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Serialize;
 
-use crate::atomic;
 use crate::checkpoint::{self, CHECKPOINT_FILE, STATE_FILE};
 use crate::evaluate::{self, evaluate};
 use crate::folder::{self, Lock};
@@ -261,7 +260,7 @@ fn run_point(point: &Point, folder: &Path, setting: Setting<'_>) -> Result<Outco
     let _lock = Lock::try_lock(folder)?;
     if !folder.join(STATE_FILE).exists() {
         let config = point.config.to_toml()?;
-        atomic::write(&folder.join(CONFIG_FILE), |file| file.write_all(config.as_bytes()))?;
+        mbspike_files::write(&folder.join(CONFIG_FILE), |file| file.write_all(config.as_bytes()))?;
     }
     let mut trainer = Trainer::new(point, folder, setting)?;
     let end = trainer.train()?;
@@ -270,7 +269,7 @@ fn run_point(point: &Point, folder: &Path, setting: Setting<'_>) -> Result<Outco
     }
     let summary = summarize(point, folder, &trainer, &end, setting)?;
     let json = serde_json::to_vec_pretty(&summary).map_err(std::io::Error::from)?;
-    atomic::write(&folder.join(SUMMARY_FILE), |file| file.write_all(&json))?;
+    mbspike_files::write(&folder.join(SUMMARY_FILE), |file| file.write_all(&json))?;
     Ok(Outcome::Over(Box::new(summary)))
 }
 

@@ -11,7 +11,6 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
-use crate::atomic;
 use crate::results::{Error, Result, Summary};
 
 /// The table for people and spreadsheets.
@@ -37,11 +36,11 @@ pub fn write(folder: &Path, summaries: &[Summary]) -> Result<()> {
     let path = folder.join(CSV_FILE);
     let csv = csv(&columns, summaries.len())
         .map_err(|source| Error::Csv { path: path.clone(), source })?;
-    atomic::write(&path, |file| file.write_all(&csv))?;
+    mbspike_files::write(&path, |file| file.write_all(&csv))?;
     let path = folder.join(PARQUET_FILE);
     let parquet =
         parquet(&columns).map_err(|source| Error::Parquet { path: path.clone(), source })?;
-    atomic::write(&path, |file| file.write_all(&parquet))?;
+    mbspike_files::write(&path, |file| file.write_all(&parquet))?;
     Ok(())
 }
 

@@ -18,7 +18,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crc::{CRC_32_ISCSI, Crc};
 use serde_json::Value;
 
-use crate::atomic;
 use crate::results::{Record, Result};
 
 /// The folder of the event file in a run folder.
@@ -51,7 +50,7 @@ impl EventLog {
         let present_s = wall_time_s();
         let times_s = training_times_s(records);
         let trained_s = times_s.last().copied().unwrap_or(0.0);
-        atomic::write(&path, |file| {
+        mbspike_files::write(&path, |file| {
             file.write_all(&framed(&version_event(present_s - trained_s)))?;
             for (record, time_s) in records.iter().zip(&times_s) {
                 let event = event(record, positions, present_s - trained_s + time_s)?;

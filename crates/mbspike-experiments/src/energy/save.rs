@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use mbspike_energy::{LayerCounts, OperationCounts};
 
 use super::{Error, RunEnergy};
-use crate::atomic;
 
 /// The table of estimates, one row a run and model.
 pub const CSV_FILE: &str = "energy.csv";
@@ -23,7 +22,7 @@ pub(super) fn read_counts(path: &Path) -> Result<Option<OperationCounts>, Error>
 
 pub(super) fn write_counts(path: &Path, counts: &OperationCounts) -> Result<(), Error> {
     let json = serde_json::to_vec_pretty(counts).map_err(std::io::Error::from)?;
-    Ok(atomic::write(path, |file| file.write_all(&json))?)
+    Ok(mbspike_files::write(path, |file| file.write_all(&json))?)
 }
 
 /// Writes both tables into `folder` and returns their paths.
@@ -45,7 +44,7 @@ fn write(path: &Path, rows: &[Vec<String>]) -> Result<PathBuf, Error> {
         csv.write_record(row).map_err(error)?;
     }
     let csv = csv.into_inner().map_err(|e| std::io::Error::other(e.to_string()))?;
-    atomic::write(path, |file| file.write_all(&csv))?;
+    mbspike_files::write(path, |file| file.write_all(&csv))?;
     Ok(path.to_owned())
 }
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::figure::{self, Figure};
 use crate::results::SUMMARY_FILE;
 use crate::run::SWEEP_FILE;
-use crate::{atomic, energy, results, run, sweep};
+use crate::{energy, results, run, sweep};
 
 /// The page of a folder of runs, unless another place is asked for.
 pub const HTML_FILE: &str = "report.html";
@@ -160,7 +160,7 @@ impl Report {
     /// # Errors
     /// If the file cannot be written.
     pub fn write_html(&self, path: &Path) -> Result<(), Error> {
-        Ok(atomic::write(path, |file| file.write_all(self.html().as_bytes()))?)
+        Ok(mbspike_files::write(path, |file| file.write_all(self.html().as_bytes()))?)
     }
 
     /// Writes the Markdown text to `path`, and its figures as PNG to the folder `figures` beside it.
@@ -177,7 +177,7 @@ impl Report {
             figure.save_as(&file)?;
             files.push(file);
         }
-        atomic::write(path, |file| file.write_all(self.markdown("figures").as_bytes()))?;
+        mbspike_files::write(path, |file| file.write_all(self.markdown("figures").as_bytes()))?;
         Ok(files)
     }
 }
