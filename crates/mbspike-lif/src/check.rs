@@ -4,7 +4,7 @@
 //! here can be built.
 
 use mbspike_core::conv::MAX_KERNEL;
-use mbspike_core::{DeviceName, LifParams, Reset, Shift, Surrogate};
+use mbspike_core::{DeviceName, LifParams, Reset, Surrogate};
 
 use crate::{Arch, Error, Execution, Layer, NetworkConfig, NeuronConfig, Precision, Result};
 
@@ -117,20 +117,6 @@ fn check_neurons(neuron: &NeuronConfig, n_layers: usize, precision: Precision) -
         if precision != Precision::F64 {
             check_single(&params, neuron.tau)?;
         }
-    }
-    let invalid =
-        |name, expected, got: String| Err(Error::InvalidParameter { name, expected, got });
-    if neuron.detach_reset && matches!(neuron.reset, Reset::None {}) {
-        return invalid("detach_reset", "false where nothing is reset", "true".into());
-    }
-    let is_staircase = matches!(neuron.surrogate, Surrogate::Staircase { .. });
-    if is_staircase && neuron.shift != Shift::default() {
-        let got = match neuron.shift {
-            Shift::Centred => "centred".into(),
-            Shift::Unshifted => "unshifted".into(),
-            Shift::By(shift) => shift.to_string(),
-        };
-        return invalid("shift", "left out with the surrogate \"staircase\", which has none", got);
     }
     Ok(())
 }
