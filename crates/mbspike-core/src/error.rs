@@ -73,7 +73,11 @@ pub(crate) fn check_shape(
     holds: bool,
     expected: impl FnOnce() -> String,
 ) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::Shape { op, what, got: got.to_vec(), expected: expected() }) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::Shape { op, what, got: got.to_vec(), expected: expected() })
+    }
 }
 
 /// Refuses a slice of the wrong length.

@@ -77,9 +77,13 @@ impl SpikeFunction {
     /// As [`SpikeFunction::apply`], and if the shapes differ.
     pub fn apply_with(&self, h: &Tensor, v_threshold: &Tensor) -> Result<Tensor> {
         self.validate()?;
-        check_shape("spike", "v_threshold", v_threshold.dims(), v_threshold.dims() == h.dims(), || {
-            format!("that of h, {:?}", h.dims())
-        })?;
+        check_shape(
+            "spike",
+            "v_threshold",
+            v_threshold.dims(),
+            v_threshold.dims() == h.dims(),
+            || format!("that of h, {:?}", h.dims()),
+        )?;
         Ok(h.contiguous()?.apply_op2(&v_threshold.contiguous()?, Given(*self))?)
     }
 
@@ -105,7 +109,9 @@ impl SpikeFunction {
     fn shift_at(&self, v_threshold: f64) -> f64 {
         match self.shift {
             Shift::By(shift) => shift,
-            Shift::Centred | Shift::Unshifted => self.shift.per_threshold(self.levels) * v_threshold,
+            Shift::Centred | Shift::Unshifted => {
+                self.shift.per_threshold(self.levels) * v_threshold
+            }
         }
     }
 
@@ -158,7 +164,13 @@ fn round_ties_even<T: Real>(q: T) -> T {
     let down = q.floor();
     let rest = q - down;
     let odd = (down * half).floor() + (down * half).floor() != down;
-    if rest > half || (rest == half && odd) { down + T::one() } else if q.is_nan() { q } else { down }
+    if rest > half || (rest == half && odd) {
+        down + T::one()
+    } else if q.is_nan() {
+        q
+    } else {
+        down
+    }
 }
 
 /// `f` of each pair of elements, in parallel.

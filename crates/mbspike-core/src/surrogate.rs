@@ -120,7 +120,11 @@ impl Surrogate {
                 if x.abs() <= w { 1.0 / (2.0 * w) } else { 0.0 }
             }
             Self::Rectangle {} => {
-                if (0.0..=v_threshold).contains(&h) { 1.0 / v_threshold } else { 0.0 }
+                if (0.0..=v_threshold).contains(&h) {
+                    1.0 / v_threshold
+                } else {
+                    0.0
+                }
             }
             Self::Staircase { alpha } => {
                 let n = f64::from(levels);

@@ -174,7 +174,8 @@ fn lists_of_another_layout_are_refused() {
 
 #[test]
 fn a_weight_for_other_channels_or_of_another_shape_is_refused() {
-    let zeros = |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu).unwrap();
+    let zeros =
+        |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu).unwrap();
     let x = zeros(&[1, 4, 5, 5]);
     for weight in [&[8, 2, 2, 4][..], &[8, 2, 3, 3], &[8, 4, 3, 2], &[8, 4, 3], &[8, 4, 3, 3, 1]] {
         for dtype in [candle_core::DType::F32, candle_core::DType::F64] {

@@ -6,8 +6,8 @@ use mbspike_core::lif::reference::{
     LifTrace, lif_multi_step_backward_reference, lif_multi_step_reference,
 };
 use mbspike_core::lif::{
-    LifForward, LifGrad, lif_backward, lif_backward_from_h, lif_forward, lif_forward_keep_h,
-    levels_of, lif_multi_step, lif_multi_step_learnable_tau,
+    LifForward, LifGrad, levels_of, lif_backward, lif_backward_from_h, lif_forward,
+    lif_forward_keep_h, lif_multi_step, lif_multi_step_learnable_tau,
     lif_multi_step_learnable_tau_with_v, lif_multi_step_with_v,
 };
 use mbspike_core::{Decay, LifParams, Real, Reset, Shift, Surrogate};
@@ -41,21 +41,20 @@ fn params() -> impl Strategy<Value = LifParams> {
     ];
     let v_threshold = prop_oneof![Just(1.0), Just(0.5), 0.1..3.0_f64];
     let levels = prop_oneof![(1_u32..=16).prop_map(levels_of), 1_u32..300];
-    (levels, decay, any::<bool>(), v_threshold, reset, any::<bool>(), surrogates(), shift)
-        .prop_map(
-            |(levels, decay, decay_input, v_threshold, reset, detach_reset, surrogate, shift)| {
-                LifParams {
-                    levels,
-                    decay,
-                    decay_input,
-                    v_threshold,
-                    reset,
-                    detach_reset,
-                    surrogate,
-                    shift,
-                }
-            },
-        )
+    (levels, decay, any::<bool>(), v_threshold, reset, any::<bool>(), surrogates(), shift).prop_map(
+        |(levels, decay, decay_input, v_threshold, reset, detach_reset, surrogate, shift)| {
+            LifParams {
+                levels,
+                decay,
+                decay_input,
+                v_threshold,
+                reset,
+                detach_reset,
+                surrogate,
+                shift,
+            }
+        },
+    )
 }
 
 /// `n_steps`, currents `[T, N]` and initial membranes `[N]`.
@@ -338,7 +337,8 @@ fn parameters_out_of_range_are_refused_by_name() {
 
 #[test]
 fn tensors_of_other_shapes_are_refused() {
-    let zeros = |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu).unwrap();
+    let zeros =
+        |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu).unwrap();
     let params = LifParams::new(2);
     let error = lif_multi_step(&zeros(&[3, 6]), &zeros(&[2, 3]), &params).unwrap_err().to_string();
     assert!(error.contains("v_init is [2, 3], expected [6]"), "{error}");

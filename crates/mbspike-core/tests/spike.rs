@@ -89,21 +89,33 @@ fn gradients_of_membranes_and_thresholds_are_those_of_the_primitive() {
                     let theta = Tensor::new(theta, &Device::Cpu).unwrap();
                     flat(&smooth.apply_with(&h, &theta).unwrap())
                 };
-                let (h_var, theta_var) =
-                    (Var::new(&h[..], &Device::Cpu).unwrap(), Var::new(&theta[..], &Device::Cpu).unwrap());
+                let (h_var, theta_var) = (
+                    Var::new(&h[..], &Device::Cpu).unwrap(),
+                    Var::new(&theta[..], &Device::Cpu).unwrap(),
+                );
                 let rough = SpikeFunction { smooth: false, ..smooth };
                 let sum = rough.apply_with(&h_var, &theta_var).unwrap().sum_all().unwrap();
                 let grads = sum.backward().unwrap();
-                let moved = |values: &[f64], by: f64| values.iter().map(|v| v + by).collect::<Vec<_>>();
+                let moved =
+                    |values: &[f64], by: f64| values.iter().map(|v| v + by).collect::<Vec<_>>();
                 for (what, var, up, down) in [
                     ("h", &h_var, value(&moved(&h, EPS), &theta), value(&moved(&h, -EPS), &theta)),
-                    ("θ", &theta_var, value(&h, &moved(&theta, EPS)), value(&h, &moved(&theta, -EPS))),
+                    (
+                        "θ",
+                        &theta_var,
+                        value(&h, &moved(&theta, EPS)),
+                        value(&h, &moved(&theta, -EPS)),
+                    ),
                 ] {
                     let got = flat(grads.get(var).unwrap());
                     for i in 0..h.len() {
                         let want = (up[i] - down[i]) / (2.0 * EPS);
                         let off = (got[i] - want).abs();
-                        assert!(off <= 1e-5, "{surrogate:?} {levels} {what}[{i}]: {} {want}", got[i]);
+                        assert!(
+                            off <= 1e-5,
+                            "{surrogate:?} {levels} {what}[{i}]: {} {want}",
+                            got[i]
+                        );
                     }
                 }
             }

@@ -11,8 +11,8 @@ use candle_nn::{
 };
 use mbspike_data::catalog::DatasetName;
 use mbspike_data::{AugmentConfig, Batch, DatasetConfig, EncoderConfig, Loader, LoaderConfig};
-use mbspike_lif::layer::{Lif, NeuronParams, OverTime, OverTimeT, Pool, objective, readout};
 use mbspike_lif::PoolKind;
+use mbspike_lif::layer::{Lif, NeuronParams, OverTime, OverTimeT, Pool, objective, readout};
 
 /// A convolution, batch normalization over steps and samples, 2-bit neurons.
 struct Block(OverTime<Conv2d>, OverTimeT<BatchNorm>, Lif);
@@ -80,7 +80,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let vars = VarMap::new();
     let net = Net::new(VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu))?;
     let mut optimizer = AdamW::new_lr(vars.all_vars(), 2e-3)?;
-    for (step, batch) in Loader::new(data.train, config)?.epoch(0, 0).take(40).enumerate() {
+    for (step, batch) in Loader::new(data.train, config.clone())?.epoch(0, 0).take(40).enumerate() {
         let (x_seq, targets) = tensors(batch?)?;
         let loss = objective::cross_entropy(&net.forward_t(&x_seq, true)?, &targets)?;
         optimizer.backward_step(&loss)?;
@@ -102,7 +102,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let scores = again.forward_t(&x_seq, false)?;
     let saved = net.forward_t(&x_seq, false)?;
     assert_eq!(scores.to_vec2::<f32>()?, saved.to_vec2::<f32>()?);
-    let n_right = scores.argmax(1)?.to_vec1::<u32>()?.iter().zip(&labels).filter(|(a, l)| a == l);
+    let n_right =
+        scores.argmax(1)?.to_vec1::<u32>()?.into_iter().zip(&labels).filter(|(a, l)| a == *l);
     println!("loaded: {} of {} test images right", n_right.count(), labels.len());
     Ok(())
 }

@@ -7,9 +7,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{Linear, Module, VarBuilder, VarMap, linear_no_bias};
 use mbspike_core::Decay;
 use mbspike_core::philox::{Domain, Place, Stream};
-use mbspike_lif::layer::{
-    Li, NeuronParams, OverTime, Recurrent, State, Stateful, recurrent,
-};
+use mbspike_lif::layer::{Li, NeuronParams, OverTime, Recurrent, State, Stateful, recurrent};
 
 struct Net {
     fc: OverTime<Linear>,

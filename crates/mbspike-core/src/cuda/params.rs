@@ -118,7 +118,9 @@ impl SurrogateParams {
             Surrogate::FastSigmoid { alpha } => (2, alpha / 2.0, alpha),
             Surrogate::Triangle { alpha } => (3, alpha, alpha),
             // The slope is half of the width here.
-            Surrogate::StraightThrough {} | Surrogate::Rectangle {} => (4, 1.0 / theta, theta / 2.0),
+            Surrogate::StraightThrough {} | Surrogate::Rectangle {} => {
+                (4, 1.0 / theta, theta / 2.0)
+            }
             Surrogate::Staircase { alpha } => (5, alpha * levels, alpha * levels * LOG2_E),
         };
         let reach =

@@ -6,8 +6,8 @@ use super::cpu::{LifForward, LifGrad, lif_backward, lif_forward};
 use super::{Decay, LifParams};
 use crate::activity::Counts;
 use crate::cuda::FUSED_POOL_SIZES;
-use crate::pool::{Pool2d, PoolKind, pool2d};
 use crate::error::check_shape;
+use crate::pool::{Pool2d, PoolKind, pool2d};
 use crate::tensor::{contiguous, read, write};
 use crate::{Error, Real, Result};
 

@@ -12,7 +12,7 @@ use super::{NeuronParams, State};
 use crate::Error;
 
 /// A learned threshold below this counts as this: a threshold is above 0.
-pub(crate) const MIN_THRESHOLD: f64 = 1e-3;
+const MIN_THRESHOLD: f64 = 1e-3;
 
 /// Neurons with what they learn.
 #[derive(Debug, Clone)]
@@ -75,7 +75,11 @@ impl Cells {
         Ok(self.run(x_seq, &State::default(), Wanted::default())?.s_seq)
     }
 
-    pub(crate) fn spikes_and_state(&self, x_seq: &Tensor, state: &State) -> Result<(Tensor, State)> {
+    pub(crate) fn spikes_and_state(
+        &self,
+        x_seq: &Tensor,
+        state: &State,
+    ) -> Result<(Tensor, State)> {
         let sent = self.run(x_seq, state, Wanted { state: true, ..Wanted::default() })?;
         Ok((sent.s_seq, sent.state))
     }

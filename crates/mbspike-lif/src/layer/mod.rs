@@ -60,7 +60,7 @@ mod state;
 mod threshold;
 
 pub use alif::Alif;
-pub(crate) use cells::{Cells, MIN_THRESHOLD, Wanted};
+use cells::Cells;
 pub use cuba::CubaLif;
 pub use dropout::Dropout;
 pub use integrate::If;
@@ -86,7 +86,10 @@ macro_rules! neuron_layer {
 
         impl candle_nn::Module for $layer {
             /// Spikes `[T, B, …]` of currents `[T, B, …]`, from zero state.
-            fn forward(&self, x_seq: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {
+            fn forward(
+                &self,
+                x_seq: &candle_core::Tensor,
+            ) -> candle_core::Result<candle_core::Tensor> {
                 self.0.spikes(x_seq)
             }
         }

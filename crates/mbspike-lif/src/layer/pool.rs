@@ -24,7 +24,8 @@ impl Pool {
                 expected: "[T, B, C, H, W]".into(),
             });
         };
-        let y = pool2d(&x.reshape((outer.iter().product::<usize>(), c, h, w))?, self.kind, self.size)?;
+        let y =
+            pool2d(&x.reshape((outer.iter().product::<usize>(), c, h, w))?, self.kind, self.size)?;
         let mut dims = outer.to_vec();
         dims.extend_from_slice(&y.dims()[1..]);
         Ok(y.reshape(dims)?)
