@@ -168,8 +168,11 @@ impl EncoderConfig {
 
     /// Refuses values that cannot be used, for samples of `n_channels`.
     pub fn validate(&self, n_channels: usize) -> Result<()> {
-        if !(1..=MAX_TIME_STEPS).contains(&self.time_steps) {
-            let message = format!("must be in 1..={MAX_TIME_STEPS}: {}", self.time_steps);
+        if self.time_steps == 0 {
+            return Err(Error::config("encoder.time_steps", "must be at least 1: 0"));
+        }
+        if self.time_steps > MAX_TIME_STEPS {
+            let message = format!("must be at most {MAX_TIME_STEPS}: {}", self.time_steps);
             return Err(Error::config("encoder.time_steps", message));
         }
         for (key, values) in [("encoder.mean", &self.mean), ("encoder.std", &self.std)] {

@@ -151,9 +151,9 @@ impl Folder {
         }
         if unfinished.exists() {
             check_same(&unfinished, settings)?;
-            folder.remove_partial()?;
-        } else {
-            mbspike_files::remove_partial(path)?;
+        }
+        folder.remove_partial()?;
+        if !unfinished.exists() {
             folder.write(UNFINISHED, format!("{NOTE}{settings}").as_bytes())?;
         }
         Ok(Some(folder))
