@@ -21,7 +21,7 @@ use mbspike_files::Checksum;
 use md5::{Digest, Md5};
 use rayon::prelude::*;
 
-use crate::{EncoderConfig, Error, EventSet, Result};
+use crate::{EncoderConfig, Error, EventSet, Recording, Result};
 
 const MAGIC: [u8; 8] = *b"mbspkFC2";
 const FOOTER_BYTES: usize = 32;
@@ -67,11 +67,11 @@ impl FrameCache {
         // What fails in building is no error of writing.
         let mut failure = None;
         let written = mbspike_files::write(&path, |out| {
-            build(out, set, encoder, n_values, on_progress).or_else(|error| match error {
-                Error::Io(error) => Err(error),
+            build(out, set, encoder, n_values, on_progress).map_err(|error| match error {
+                Error::Io(error) => error,
                 other => {
                     failure = Some(other);
-                    Err(std::io::Error::other("no frames"))
+                    std::io::Error::other("no frames")
                 }
             })
         });
@@ -262,7 +262,7 @@ fn key(set: &EventSet, encoder: &EncoderConfig) -> Result<String> {
         set.sensor
     );
     hasher.update(settings);
-    let mut files: Vec<&Path> = set.recordings.iter().map(|recording| recording.file()).collect();
+    let mut files: Vec<&Path> = set.recordings.iter().map(Recording::file).collect();
     files.dedup();
     let sums: Vec<Checksum> = files
         .par_iter()

@@ -379,7 +379,9 @@ mod tests {
 
     fn events(times: &[i64]) -> Events {
         let mut events = Events::new([2, 2]);
-        times.iter().for_each(|&t| events.push(t, 0, 1, true));
+        for &t in times {
+            events.push(t, 0, 1, true);
+        }
         events
     }
 

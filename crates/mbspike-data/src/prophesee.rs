@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn events_are_decoded_bit_by_bit() {
-        let words = [[7, 1 << 28 | 239 << 14 | 303], [u32::MAX, 2 << 14 | 3], [5, 0]];
+        let words = [[7, 1 << 28 | 239 << 14 | 0x12f], [u32::MAX, 2 << 14 | 3], [5, 0]];
         let events = read(&dat(HEADER, &words)).unwrap();
         assert_eq!(events.t_us, [7, (1 << 32) - 1, (1 << 32) + 5], "the clock runs over");
         assert_eq!((events.x, events.y), (vec![303, 3, 0], vec![239, 2, 0]));
@@ -191,9 +191,7 @@ mod tests {
             cut,
             format!("a.dat: byte {}: expected an event of 8 bytes, found the end after 7", n + 2)
         );
-        assert!(
-            message(&whole[..n + 1]).starts_with(&format!("a.dat: byte {n}: expected the type"))
-        );
+        assert!(message(&whole[..=n]).starts_with(&format!("a.dat: byte {n}: expected the type")));
         let outside = message(&dat(HEADER, &[[7, 304]]));
         assert!(outside.starts_with(&format!("a.dat: byte {}: expected an event on", n + 2)));
         assert!(message(&dat("% Version 2\n", &[])).contains("how large its sensor is"));

@@ -197,7 +197,7 @@ fn long_names_are_read_and_longer_ones_are_refused() {
     ] {
         // 5 GB of a name that are not there, or that are.
         for bytes in [
-            raw_tar(&[(kind, 5 << 30, &[b'a'; 100_000])]),
+            raw_tar(&[(kind, 5 << 30, &vec![b'a'; 100_000])]),
             gzip(&raw_tar(&[(kind, 64 << 20, &vec![b'a'; 64 << 20])])),
         ] {
             let (_folder, result) = try_extract(&bytes, Limits::default());

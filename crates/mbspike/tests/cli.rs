@@ -467,7 +467,7 @@ fn recordings_are_inspected_drawn_and_integrated() {
 
 #[test]
 fn late_events_and_silent_starts_are_told_and_can_be_refused_or_kept() {
-    let case = Case::new();
+    let case = Case::new("");
     std::fs::write(case.path("r.csv"), "t,x,y,p\n10,1,5,0\n20,2,6,1\n19,3,7,0\n40,4,8,1\n")
         .unwrap();
     let frames =

@@ -51,9 +51,8 @@ impl Scalar {
         match self.kind {
             Kind::Float => {
                 let value = self.to_f64(bytes);
-                // 2^63 and -2^63 are numbers of f64.
-                let fits =
-                    (-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&value);
+                // Both ends are numbers of f64.
+                let fits = (i64::MIN as f64..-(i64::MIN as f64)).contains(&value);
                 (fits && value.fract() == 0.0).then_some(value as i64)
             }
             Kind::Int => Some(i64::from_le_bytes(bits)),
@@ -96,8 +95,8 @@ impl Header {
     pub(super) fn parse(bytes: &[u8]) -> Parsed<(Self, usize)> {
         let cut = || format!("the header is cut off at byte {}", bytes.len());
         let Some(rest) = bytes.strip_prefix(MAGIC) else {
-            let start: String = bytes.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-            return Err(format!("expected \\x93NUMPY at byte 0, found {start}"));
+            let start = &bytes[..bytes.len().min(MAGIC.len())];
+            return Err(format!("expected \\x93NUMPY at byte 0, found {start:02x?}"));
         };
         let &[version, _, ref rest @ ..] = rest else { return Err(cut()) };
         let (n_size, n_header) = match (version, rest) {
@@ -209,8 +208,7 @@ fn scalar(text: &str) -> Parsed<Option<Scalar>> {
     let (is_big_endian, rest) = match text.as_bytes() {
         [b'>', rest @ ..] => (true, rest),
         [b'<' | b'|', rest @ ..] => (false, rest),
-        [b'=', rest @ ..] => (cfg!(target_endian = "big"), rest),
-        rest => (cfg!(target_endian = "big"), rest),
+        [b'=', rest @ ..] | rest => (cfg!(target_endian = "big"), rest),
     };
     let (kind, n_bytes) = match rest {
         b"b1" | b"?" => (Kind::Bool, 1),
