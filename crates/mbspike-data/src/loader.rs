@@ -106,7 +106,8 @@ impl Loader {
     fn check_sizes(&self) -> Result<()> {
         let config = &self.config;
         let n_samples = config.batch_size.min(self.set.len());
-        let mut sizes = [config.encoder.time_steps, n_samples].into_iter().chain(self.input_shape());
+        let mut sizes =
+            [config.encoder.time_steps, n_samples].into_iter().chain(self.input_shape());
         let n = sizes.try_fold(size_of::<f32>(), usize::checked_mul);
         if n.is_some_and(|n| isize::try_from(n).is_ok()) {
             return Ok(());

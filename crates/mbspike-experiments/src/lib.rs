@@ -7,6 +7,7 @@ pub mod config;
 pub mod curves;
 pub mod energy;
 pub mod evaluate;
+pub mod exchange;
 pub mod figure;
 mod folder;
 pub mod observer;

@@ -30,6 +30,7 @@ mod trace;
 pub use arch::{Arch, ArchError, Layer, PoolKind, Shape};
 pub use check::check;
 pub use error::{Error, Result};
+pub use layered::NORM_EPSILON;
 pub use loss::{Loss, LossKind, Readout, one_hot};
 pub use monitor::{Activity, PositionActivity};
 pub use network::{

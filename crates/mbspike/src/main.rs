@@ -12,7 +12,8 @@ mod stop;
 use std::process::ExitCode;
 
 use clap::Parser;
-use mbspike_experiments::{energy, run, sweep};
+use mbspike_experiments::{energy, exchange, run, sweep};
+use mbspike_nir::network as nir;
 
 use cli::{Cli, Command};
 
@@ -42,6 +43,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Eval(args) => commands::eval::eval(&args, quiet),
         Command::Quantize(args) => commands::quantize::quantize(&args, quiet),
         Command::Energy(args) => commands::energy::energy(&args, quiet),
+        Command::Export(args) => commands::export::export(&args),
+        Command::Import(args) => commands::import::import(&args, quiet),
         Command::Data(command) => commands::data::data(&command, quiet),
         Command::Bench(command) => commands::bench::bench(&command),
         Command::Info(args) => commands::info::info(&args),
@@ -54,6 +57,15 @@ fn is_usage(error: &anyhow::Error) -> bool {
         |error: &mbspike_data::Error| matches!(error, mbspike_data::Error::Config { .. });
     if let Some(energy::Error::Table(_) | energy::Error::Energy(_) | energy::Error::NoEstimate(_)) =
         error.downcast_ref::<energy::Error>()
+    {
+        return true;
+    }
+    let is_lossy = |error: &nir::Error| matches!(error, nir::Error::Lossy { .. });
+    if error.downcast_ref::<nir::Error>().is_some_and(is_lossy)
+        || matches!(
+            error.downcast_ref(),
+            Some(exchange::Error::Config(_) | exchange::Error::Several { .. })
+        )
     {
         return true;
     }
