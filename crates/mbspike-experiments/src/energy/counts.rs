@@ -5,8 +5,8 @@ use mbspike_data::EncoderKind;
 use mbspike_energy::{ConvolutionShape, LayerCounts, LayerKind, OperationCounts};
 use mbspike_lif::{Layer, LayerTrace, Network, NetworkConfig, PoolKind, Shape, Trace};
 
-use super::Error;
 use crate::config::Config;
+use crate::error::Error;
 
 /// Bits of an input that is not binary: images of 256 levels, counts of events below 256.
 const INPUT_BITS: u32 = 8;
