@@ -68,7 +68,7 @@ impl<R: AsRef<Summary>> Group<R> {
     }
 
     /// The record that says most of what was swept.
-    fn described(&self) -> &Summary {
+    pub fn described(&self) -> &Summary {
         let runs = self.runs.iter().chain(&self.diverged).map(AsRef::as_ref);
         runs.rev().max_by_key(|summary| summary.values.len()).unwrap_or_else(|| self.first())
     }

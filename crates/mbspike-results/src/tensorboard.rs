@@ -36,8 +36,8 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Writes the event file of a run in `folder` from the run's records so far, to which others
-    /// can be appended. `positions` names the places where activity is measured.
+    /// Writes the event file of a run in `folder`, whose [`Lock`](crate::Lock) the caller has, from the run's
+    /// records so far, to which others can be appended. `positions` names the places where activity is measured.
     ///
     /// The last of the records gets the present as its wall time, those before it times as far
     /// apart as training took.
@@ -47,6 +47,7 @@ impl EventLog {
     pub fn create(folder: &Path, records: &[Record], positions: &[String]) -> Result<Self> {
         let folder = folder.join(TENSORBOARD_FOLDER);
         fs_err::create_dir_all(&folder)?;
+        mbspike_files::remove_partial(&folder)?;
         let path = folder.join(EVENTS_FILE);
         let present_s = wall_time_s();
         let times_s = training_times_s(records);

@@ -8,6 +8,7 @@ use mbspike_files::seal::Seal;
 use super::estimate::RunEnergy;
 use crate::error::{Error, Result};
 use crate::files::write_json;
+use crate::lock::Lock;
 
 /// What a run's network did on its test set, in the run's folder.
 pub const OPERATIONS_FILE: &str = "operations.json";
@@ -50,6 +51,7 @@ pub fn write_counts(folder: &Path, counts: &OperationCounts) -> Result<()> {
 /// If a file cannot be written.
 pub fn save(folder: &Path, runs: &[RunEnergy]) -> Result<[PathBuf; 2]> {
     fs_err::create_dir_all(folder)?;
+    let _lock = Lock::wait(folder)?;
     Ok([
         write(&folder.join(CSV_FILE), &estimates(runs))?,
         write(&folder.join(LAYERS_FILE), &layers(runs))?,

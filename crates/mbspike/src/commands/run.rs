@@ -5,7 +5,7 @@ use mbspike_experiments::neuron;
 use mbspike_experiments::run::{Options, Report, run_sweep};
 use mbspike_experiments::sweep::Sweep;
 use mbspike_figures::figure::draw_all;
-use mbspike_results::{Run, RunGroup, RunSet, Summary, TargetKind, TargetOptions};
+use mbspike_results::{Run, RunGroup, RunSet, Summary, TargetKind, TargetOptions, value_text};
 use serde_json::json;
 
 use super::{COMMIT, print_json, print_table};
@@ -90,7 +90,7 @@ fn print_report(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
         };
         let times = group.times_to_target(TargetKind::TrainIterations, &TargetOptions::default());
         vec![
-            group.marked_label(),
+            name(group),
             group.runs.len().to_string(),
             over(&|run| run.final_test_accuracy, 1.0, 4),
             over(&|run| run.best_test_accuracy, 1.0, 4),
@@ -102,7 +102,7 @@ fn print_report(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
     };
     rows.extend(runs.groups.iter().map(row));
     rows.extend(runs.lost.iter().map(|group| {
-        let mut row = vec![group.marked_label(), "0".to_owned()];
+        let mut row = vec![name(group), "0".to_owned()];
         row.resize(head.len(), DASH.to_owned());
         row
     }));
@@ -122,6 +122,19 @@ fn print_report(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
     lines.push(vec![format!("\nresults  {}", report.folder.display())]);
     lines.extend(figures.iter().map(|path| vec![format!("figure   {}", path.display())]));
     print_table(&lines)
+}
+
+/// A group by what was swept, as a config says it, and how many of its runs diverged.
+fn name(group: &RunGroup) -> String {
+    let summary = group.described();
+    let values = summary.values.iter();
+    let values: Vec<String> =
+        values.map(|(key, value)| format!("{key}={}", value_text(value))).collect();
+    let name = if values.is_empty() { summary.name.clone() } else { values.join(" ") };
+    match group.diverged.len() {
+        0 => name,
+        n => format!("{name} ({n} of {} diverged)", n + group.runs.len()),
+    }
 }
 
 /// What is said of what is not there.

@@ -130,7 +130,11 @@ fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
                 visit(root, &path, into);
                 continue;
             }
-            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            let mut name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            if let Some((split, _)) = name.rsplit_once('-').filter(|_| name.ends_with(".frames")) {
+                // Recordings in other places are other recordings.
+                name = split.to_owned();
+            }
             let bytes = std::fs::read(&path).unwrap();
             into.insert(name, timeless(&path, bytes));
         }
@@ -159,6 +163,7 @@ fn timeless(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
         }
         "results.csv" => bytes.iter().filter(|byte| **byte == b'\n').copied().collect(),
         "results.parquet" => bytes[..4].to_vec(),
+        name if name.ends_with(".frames") => (bytes.len() as u64).to_le_bytes().to_vec(),
         // A time in each event.
         name if name.starts_with("events.out") => vec![(bytes.len() > 100).into()],
         _ => bytes,
@@ -182,7 +187,7 @@ fn copy(from: &Path, to: &Path) {
         if path.is_dir() {
             copy(&path, &target)
         } else {
-            drop(std::fs::copy(&path, &target).unwrap())
+            std::fs::copy(&path, &target).unwrap();
         }
     }
 }
@@ -303,4 +308,55 @@ fn energy_killed_anywhere_leaves_nothing_that_the_next_does_not_mend() {
     let (start, _) = trained();
     let command = ["energy", "runs/tiny", "--no-figures"];
     killed_anywhere(start.path(), &command, &command, "runs/tiny", ALL);
+}
+
+/// A folder `mnist` with three images of each split.
+fn write_mnist(folder: &Path) {
+    const N: u8 = 3;
+    let folder = folder.join("mnist");
+    std::fs::create_dir_all(&folder).unwrap();
+    for split in ["train", "t10k"] {
+        let mut images = [[0, 0, 8, 3], [0, 0, 0, N], [0, 0, 0, 28], [0, 0, 0, 28]].concat();
+        for image in 0..u32::from(N) {
+            // A bar, at another place in each.
+            let inside = |i: u32| (i % 28).abs_diff(10 + image) < 3 && (5..22).contains(&(i / 28));
+            images.extend((0..28 * 28).map(|i| if inside(i) { 250 } else { 0 }));
+        }
+        let labels = [&[0, 0, 8, 1, 0, 0, 0, N], &(0..N).collect::<Vec<_>>()[..]].concat();
+        std::fs::write(folder.join(format!("{split}-images-idx3-ubyte")), images).unwrap();
+        std::fs::write(folder.join(format!("{split}-labels-idx1-ubyte")), labels).unwrap();
+    }
+}
+
+const SIMULATE: [&str; 12] = [
+    "data", "simulate", "nmnist", "--out", "nmnist", "--mnist", "mnist", "--train", "2", "--test",
+    "1", "--quiet",
+];
+
+#[test]
+fn a_simulation_killed_anywhere_is_continued() {
+    let start = tempfile::tempdir().unwrap();
+    write_mnist(start.path());
+    killed_anywhere(start.path(), &SIMULATE, &SIMULATE, "nmnist", ALL);
+}
+
+#[test]
+fn a_frame_cache_killed_anywhere_is_built_again() {
+    let start = tempfile::tempdir().unwrap();
+    let folder = start.path().canonicalize().unwrap();
+    write_mnist(&folder);
+    let output = run(&folder, &SIMULATE, NONE);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let config = SWEEP
+        .replace("\"fashion-mnist-subset\"", "\"nmnist\"\npath = \"nmnist\"\nframe_cache = \"frames\"")
+        .replace("train_size = 40\ntest_size = 20\n", "")
+        .replace("kind = \"poisson\"", "kind = \"event-frame\"\nsplit = \"number\"")
+        .replace("28x28-1c3-4a-10o", "34x34x2-1c3-2a-10o")
+        .replace("tensorboard = true\n", "")
+        .replace("checkpoint_every = 1\n", "")
+        .replace("[1, 2]", "[2]");
+    std::fs::write(folder.join("tiny.toml"), config).unwrap();
+    let first = ["run", "tiny.toml", "--no-figures", "--quiet"];
+    let again = ["run", "tiny.toml", "--no-figures", "--quiet", "--resume"];
+    killed_anywhere(&folder, &first, &again, "", ALL);
 }
