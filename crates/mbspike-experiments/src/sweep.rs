@@ -367,13 +367,15 @@ fn zipped_point(point: Node) -> Result<Assignment, ConfigError> {
             for (i, entry) in entries.iter().enumerate() {
                 let is_part = |other: &&Entry| {
                     let (a, b) = (&entry.key, &other.key);
-                    a.strip_prefix(b.as_str()).is_some_and(|rest| rest.starts_with('.'))
+                    a == b
+                        || a.strip_prefix(b.as_str()).is_some_and(|rest| rest.starts_with('.'))
                         || b.strip_prefix(a.as_str()).is_some_and(|rest| rest.starts_with('.'))
                 };
                 if let Some(other) = entries[..i].iter().find(is_part) {
                     let at = ConfigError::new(other.origin.clone(), "").place();
                     let message = format!(
-                        "sweep.point: `{}` and `{}` ({at}) are set, but one is a part of the other",
+                        "sweep.point: `{}` and `{}` ({at}) are set, but one is a part of the other or the \
+                         same",
                         entry.key, other.key
                     );
                     return Err(ConfigError::new(entry.origin.clone(), message));

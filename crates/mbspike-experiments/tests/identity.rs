@@ -126,10 +126,11 @@ fn swept_keys_that_overlap_are_refused_with_both_places() {
             .to_owned(),
     ] {
         let error = parse(&sweep).unwrap_err();
-        assert!(error.starts_with("tiny.toml:22:1: "), "{sweep}: {error}");
+        assert!(error.starts_with("tiny.toml:22:"), "{sweep}: {error}");
         assert!(error.contains("line 21, column 1") && error.contains("is a part of"), "{error}");
     }
-    let error = parse("[sweep]\n\"neuron.bits\" = [1, 2]\n\"neuron.layer_bits\" = [[1, 2], [2, 1]]\n");
+    let error =
+        parse("[sweep]\n\"neuron.bits\" = [1, 2]\n\"neuron.layer_bits\" = [[1, 2], [2, 1]]\n");
     let error = error.unwrap_err();
     assert!(error.starts_with("tiny.toml:21:1: ") && error.contains("line 22, "), "{error}");
 }
@@ -154,7 +155,7 @@ fn keys_with_one_last_word_make_groups_of_their_own() {
                  [[sweep.point]]\n\"train.optimizer.alpha\" = 0.5\n";
     run(out.path(), sweep);
     let runs = RunSet::read(&out.path().join("tiny")).unwrap();
-    assert_eq!(runs.labels(), ["optimizer alpha 0.5", "surrogate alpha 2"]);
+    assert_eq!(runs.labels(), ["surrogate alpha 2", "optimizer alpha 0.5"]);
     let names = folders(out.path());
     assert!(names.iter().any(|path| path.to_str().unwrap().contains("surrogate.alpha-2")));
 }

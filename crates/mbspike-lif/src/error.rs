@@ -49,8 +49,10 @@ pub enum Error {
     #[error("the averaged weights are in use for evaluation; swap them out first")]
     Swapped,
     /// The fused execution was asked for and cannot compute the network.
-    #[error("the network cannot be fused: {reason}")]
+    #[error("{setting} asks for the fused execution, which cannot compute this network: {reason}")]
     CannotFuse {
+        /// The setting that asks for it: `execution` or `checkpoint_steps`.
+        setting: &'static str,
         /// Why.
         reason: String,
     },
@@ -74,6 +76,18 @@ pub enum Error {
     /// The tensor library's own error.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+/// So that `?` works in a `forward` of candle's traits: candle's own errors come out as they went in,
+/// others are wrapped.
+impl From<Error> for candle_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Tensor(error) => error,
+            Error::Kernel(error) => error.into(),
+            other => Self::wrap(other),
+        }
+    }
 }
 
 /// `Result` with this crate's [`enum@Error`].

@@ -168,7 +168,11 @@ fn a_flipped_bit_anywhere_in_a_file_of_a_run_is_found_and_the_file_named() {
     done(folder, &["quantize", path]);
     done(folder, &["energy", "runs/tiny", "--no-figures"]);
     let file = |name: &str| trained.join(name);
-    flips_are_found(folder, &file("checkpoint.safetensors"), &[&["eval", path], &["quantize", path]]);
+    flips_are_found(
+        folder,
+        &file("checkpoint.safetensors"),
+        &[&["eval", path], &["quantize", path]],
+    );
     flips_are_found(folder, &file("quantized.safetensors"), &[&["eval", path, "--quantized"]]);
     flips_are_found(folder, &file("quantized.json"), &[&["report", "runs/tiny"]]);
     flips_are_found(folder, &file("summary.json"), &[&["plot", "runs/tiny"], &["energy", path]]);

@@ -348,7 +348,10 @@ fn a_frame_cache_killed_anywhere_is_built_again() {
     let output = run(&folder, &SIMULATE, NONE);
     assert!(output.status.success(), "{}", stderr(&output));
     let config = SWEEP
-        .replace("\"fashion-mnist-subset\"", "\"nmnist\"\npath = \"nmnist\"\nframe_cache = \"frames\"")
+        .replace(
+            "\"fashion-mnist-subset\"",
+            "\"nmnist\"\npath = \"nmnist\"\nframe_cache = \"frames\"",
+        )
         .replace("train_size = 40\ntest_size = 20\n", "")
         .replace("kind = \"poisson\"", "kind = \"event-frame\"\nsplit = \"number\"")
         .replace("28x28-1c3-4a-10o", "34x34x2-1c3-2a-10o")
