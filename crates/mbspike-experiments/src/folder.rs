@@ -7,7 +7,9 @@ use candle_core::Device;
 use mbspike_core::DeviceName;
 use mbspike_results::files::{CONFIG_FILE, RUN_FILE, STATE_FILE, SUMMARY_FILE, SWEEP_FILE};
 use mbspike_results::files::{read_toml, sub_folders};
-use mbspike_results::{Identity, Lock, Plan, PlannedRun, read_json, read_summary, write_json};
+use mbspike_results::{
+    Difference, Identity, Lock, Plan, PlannedRun, read_json, read_summary, write_json,
+};
 
 use crate::checkpoint::checksum_of_weights;
 use crate::error::Error;
@@ -212,7 +214,7 @@ pub(crate) fn read_point(run: &Path, settings: &[String]) -> Result<Point, Error
 /// Writes the plan of a sweep, unless the folder holds another experiment. The part `[sweep]` may differ:
 /// a sweep may be extended. To be called under the folder's lock.
 pub(crate) fn check_sweep(folder: &Path, sweep: &Sweep) -> Result<(), Error> {
-    let Some((key, there, here)) = Plan::difference(folder, &sweep.resolved)? else {
+    let Some(Difference { key, there, here }) = Plan::difference(folder, &sweep.resolved)? else {
         return Ok(());
     };
     let or_absent = |value: Option<String>| value.unwrap_or_else(|| "absent".to_owned());

@@ -240,7 +240,7 @@ fn a_damaged_checkpoint_is_named() {
     std::fs::write(&state, &bytes[..bytes.len() / 2]).unwrap();
     let report = run(&sweep, &Options { resume: true, ..options(out.path()) });
     let message = report.failed[0].1.to_string();
-    assert!(message.contains("state.safetensors: not a whole safetensors file"), "{message}");
+    assert!(message.contains("state.safetensors: damaged"), "{message}");
 }
 
 #[test]

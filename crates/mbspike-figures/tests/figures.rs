@@ -146,11 +146,12 @@ fn a_reference_that_never_reached_the_target_makes_ratios_upper_bounds() {
 #[test]
 fn fifty_rounds_of_three_at_once_leave_whole_files_of_the_right_type() {
     let folder = tempfile::tempdir().unwrap();
-    write_run(folder.path(), 2, 4, 1, 1);
-    let mut names = Vec::new();
+    // Without epochs there are the neuron's figures and no more, which are soon drawn.
+    write_run(folder.path(), 2, 4, 1, 0);
+    let (neuron, options, mut names) = (neuron(), TargetOptions::default(), Vec::new());
     for _ in 0..50 {
         std::thread::scope(|scope| {
-            let draw = || draw_all(folder.path(), &TargetOptions::default(), None).unwrap();
+            let draw = || draw_all(folder.path(), &options, Some(&neuron)).unwrap();
             let all = [scope.spawn(draw), scope.spawn(draw), scope.spawn(draw)];
             for drawn in all {
                 names = drawn.join().unwrap();

@@ -176,6 +176,7 @@ fn runs_that_did_not_end_well_are_named_and_text_stays_text() {
         summary.cause = Some("the loss is <script>alert(1)</script> & more".to_owned());
     });
     std::fs::remove_file(folder.path().join("bits-2_T-10_rep-01/summary.json")).unwrap();
+    std::fs::remove_dir_all(folder.path().join("bits-1_T-10_rep-02")).unwrap();
     write_run(folder.path(), 3, 10, 1, 4);
     std::fs::write(folder.path().join("bits-3_T-10_rep-01/config.toml"), CONFIG).unwrap();
     change_summary(&folder.path().join("bits-3_T-10_rep-01"), |summary| {
@@ -189,7 +190,7 @@ fn runs_that_did_not_end_well_are_named_and_text_stays_text() {
         "bits-2_T-10_rep-02 diverged: the loss is &lt;script&gt;alert(1)&lt;/script&gt; &amp; more",
         "bits-2_T-10_rep-01 (4 epochs done)",
         "A point with a single repeat has no interval.",
-        "Not begun: ",
+        "Not begun: bits-1_T-10_rep-02.",
         "3 bit, a|b &lt;i&gt;&amp;",
     ] {
         assert!(html.contains(text), "{text}");

@@ -96,6 +96,7 @@ impl<R: AsRef<Summary>> Group<R> {
 
 /// Runs, grouped.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_field_names, reason = "groups of groups have no better name")]
 pub struct Groups<R> {
     /// The groups with a run that did not diverge, in the order of the swept values.
     pub groups: Vec<Group<R>>,
@@ -113,14 +114,12 @@ impl<R: AsRef<Summary>> Groups<R> {
         runs.sort_by_cached_key(|run| (order(run.as_ref()), run.as_ref().repeat));
         let mut groups: Vec<Group<R>> = Vec::new();
         for run in runs {
-            let group =
-                match groups.iter_mut().position(|group| are_alike(group.first(), run.as_ref())) {
-                    Some(at) => &mut groups[at],
-                    None => {
-                        groups.push(Group { label: String::new(), runs: vec![], diverged: vec![] });
-                        groups.last_mut().expect("it was pushed")
-                    }
-                };
+            let known = groups.iter().position(|group| are_alike(group.first(), run.as_ref()));
+            let at = known.unwrap_or(groups.len());
+            if known.is_none() {
+                groups.push(Group { label: String::new(), runs: vec![], diverged: vec![] });
+            }
+            let group = &mut groups[at];
             match run.as_ref().status {
                 Status::Finished => group.runs.push(run),
                 Status::Diverged => group.diverged.push(run),

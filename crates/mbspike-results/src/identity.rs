@@ -75,13 +75,24 @@ fn hash(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }
 
+/// A key in which two configs differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The dotted key.
+    pub key: String,
+    /// Its value in the one, as TOML; `None` where it has none.
+    pub there: Option<String>,
+    /// Its value in the other.
+    pub here: Option<String>,
+}
+
 /// The first result-deciding key in which two configs differ, with its values there and here; keys in
 /// `swept` have no one value.
 pub(crate) fn first_difference(
     there: &toml::Table,
     here: &toml::Table,
     swept: &[String],
-) -> Option<(String, Option<String>, Option<String>)> {
+) -> Option<Difference> {
     let (there, here) = (flatten(there), flatten(here));
     let value = |table: &[(String, String)], key: &str| {
         table.iter().find(|(other, _)| other == key).map(|(_, value)| value.clone())
@@ -95,7 +106,8 @@ pub(crate) fn first_difference(
     };
     there.iter().chain(&here).find_map(|(key, _)| {
         let (a, b) = (value(&there, key), value(&here, key));
-        (a != b && !is_free(key)).then(|| (key.clone(), a, b))
+        let differs = a != b && !is_free(key);
+        differs.then(|| Difference { key: key.clone(), there: a, here: b })
     })
 }
 

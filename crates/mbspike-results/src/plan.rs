@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::files::{PLAN_FILE, SWEEP_FILE, read_json, read_toml, write_json};
-use crate::identity::{Identity, first_difference};
+use crate::identity::{Difference, Identity, first_difference};
 use crate::label::Names;
 
 /// The runs that an experiment asks for.
@@ -73,10 +73,7 @@ impl Plan {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn difference(
-        folder: &Path,
-        config: &toml::Table,
-    ) -> Result<Option<(String, Option<String>, Option<String>)>> {
+    pub fn difference(folder: &Path, config: &toml::Table) -> Result<Option<Difference>> {
         let there = match Self::read(folder)? {
             Some(plan) => plan.config.parse().map_err(|error: toml::de::Error| Error::Toml {
                 path: folder.join(PLAN_FILE),

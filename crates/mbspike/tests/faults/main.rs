@@ -213,11 +213,12 @@ fn killed_anywhere(start: &Path, first: &[&str], again: &[&str], named: &str, at
             if at > n_operations {
                 return;
             }
-            // Each operation is killed, and fails; errors take turns.
-            let error = match i % 4 {
-                0 | 2 => 0,
-                1 => ENOSPC,
-                _ => EIO,
+            // Each operation is killed; every other one fails, too, and errors take turns.
+            let error = match (i % 2, at % 4) {
+                (0, _) => 0,
+                (_, 1) => ENOSPC,
+                (_, 3) => EIO,
+                _ => continue,
             };
             let folder = scratch.join(format!("{at}-{error}"));
             copy(start, &folder);
