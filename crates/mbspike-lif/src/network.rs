@@ -1,6 +1,6 @@
 use candle_core::{DType, Device, Tensor};
-use mbspike_core::{Decay, LifParams};
 use mbspike_core::activity::Counts;
+use mbspike_core::{Decay, LifParams};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -9,8 +9,8 @@ use crate::init::Initializer;
 use crate::layered;
 use crate::quantization;
 use crate::{
-    Activity, Arch, Error, InputRange, Layer, LayerTrace, Loss, Membranes, NeuronConfig, Parameter, PoolKind,
-    Quantization, Readout, Result,
+    Activity, Arch, Error, InputRange, Layer, LayerTrace, Loss, Membranes, NeuronConfig, Parameter,
+    PoolKind, Quantization, Readout, Result,
 };
 
 /// Which code computes the network.

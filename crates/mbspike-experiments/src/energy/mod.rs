@@ -237,7 +237,7 @@ pub fn from_records(folder: &Path) -> Result<Vec<RunEnergy>, Error> {
     for run in runs_in(folder)? {
         let summary = read_summary(&run.join(SUMMARY_FILE))?;
         if summary.status == Status::Finished {
-            let counts = save::read_counts(&run)?;
+            let counts = save::read_counts(&run.join(OPERATIONS_FILE))?;
             runs.push((run, summary, counts));
         }
     }
@@ -335,7 +335,8 @@ fn counts_of(
     stop: &AtomicBool,
 ) -> Result<Option<OperationCounts>, Error> {
     let n_wanted = n_samples.unwrap_or(usize::MAX).min(summary.dataset.n_test);
-    if let Some(counts) = save::read_counts(folder)?
+    let path = folder.join(OPERATIONS_FILE);
+    if let Some(counts) = save::read_counts(&path)?
         && counts.n_samples == n_wanted as u64
     {
         return Ok(Some(counts));
@@ -361,7 +362,7 @@ fn counts_of(
         pool.install(|| counter.add(&network, &x_seq))?;
         observer.on_count(&summary.id, index + 1, loader.n_batches());
     }
-    save::write_counts(folder, counter.counts())?;
+    save::write_counts(&path, counter.counts())?;
     Ok(Some(counter.counts().clone()))
 }
 

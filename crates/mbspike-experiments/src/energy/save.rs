@@ -3,72 +3,26 @@
 use std::path::{Path, PathBuf};
 
 use mbspike_energy::{LayerCounts, OperationCounts};
-use mbspike_files::Checksum;
-use serde::{Deserialize, Serialize};
 
-use super::{Error, OPERATIONS_FILE, RunEnergy};
-use crate::checkpoint::CHECKPOINT_FILE;
+use super::{Error, RunEnergy};
 
 /// The table of estimates, one row a run and model.
 pub const CSV_FILE: &str = "energy.csv";
 /// The table of counts, one row a run and layer.
 pub const LAYERS_FILE: &str = "operations.csv";
 
-/// How operations are counted; another number says that counts of before are no longer right.
-const COUNTING: u32 = 2;
-
-/// What is kept of a run's counts.
-#[derive(Debug, Serialize, Deserialize)]
-struct Kept {
-    /// [`COUNTING`].
-    counting: u32,
-    /// Checksum of the weights that were counted.
-    checkpoint: String,
-    /// Checksum of all else in the file.
-    checksum: String,
-    #[serde(flatten)]
-    counts: OperationCounts,
-}
-
-impl Kept {
-    /// The checksum of all but itself.
-    fn sum(&mut self) -> Result<String, Error> {
-        self.checksum.clear();
-        let json = serde_json::to_vec(self).map_err(std::io::Error::from)?;
-        Ok(Checksum::of(&json).to_string())
+/// The counts of a run, if they are there. Counts of another version are as if they were not.
+pub(super) fn read_counts(path: &Path) -> Result<Option<OperationCounts>, Error> {
+    match fs_err::read(path) {
+        Ok(json) => Ok(serde_json::from_slice(&json).ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn checksum_of_checkpoint(run: &Path) -> Result<String, Error> {
-    Ok(Checksum::of(&fs_err::read(run.join(CHECKPOINT_FILE))?).to_string())
-}
-
-/// The counts that are kept in a run's folder. Those of another version or of other weights are as if
-/// they were not there, and so are damaged ones.
-pub(super) fn read_counts(run: &Path) -> Result<Option<OperationCounts>, Error> {
-    let json = match fs_err::read(run.join(OPERATIONS_FILE)) {
-        Ok(json) => json,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let Ok(mut kept) = serde_json::from_slice::<Kept>(&json) else { return Ok(None) };
-    let checksum = kept.checksum.clone();
-    let is_right = kept.counting == COUNTING
-        && kept.sum()? == checksum
-        && kept.checkpoint == checksum_of_checkpoint(run)?;
-    Ok(is_right.then_some(kept.counts))
-}
-
-pub(super) fn write_counts(run: &Path, counts: &OperationCounts) -> Result<(), Error> {
-    let mut kept = Kept {
-        counting: COUNTING,
-        checkpoint: checksum_of_checkpoint(run)?,
-        checksum: String::new(),
-        counts: counts.clone(),
-    };
-    kept.checksum = kept.sum()?;
-    let json = serde_json::to_vec_pretty(&kept).map_err(std::io::Error::from)?;
-    Ok(mbspike_files::write(&run.join(OPERATIONS_FILE), |file| file.write_all(&json))?)
+pub(super) fn write_counts(path: &Path, counts: &OperationCounts) -> Result<(), Error> {
+    let json = serde_json::to_vec_pretty(counts).map_err(std::io::Error::from)?;
+    Ok(mbspike_files::write(path, |file| file.write_all(&json))?)
 }
 
 /// Writes both tables into `folder` and returns their paths.

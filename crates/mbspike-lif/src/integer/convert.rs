@@ -100,8 +100,12 @@ impl FloatLayer {
         let buffer = |i: usize| values(&network.buffers[i]);
         let n_out = network.parameters[weight].var.dim(0)?;
         let weight = parameter(weight)?;
-        let mut layer =
-            Self { weight, factor: vec![1.0; n_out], bias: vec![0.0; n_out], lif: lif.params_now(network)? };
+        let mut layer = Self {
+            weight,
+            factor: vec![1.0; n_out],
+            bias: vec![0.0; n_out],
+            lif: lif.params_now(network)?,
+        };
         if let Some(bias) = bias {
             layer.bias = parameter(bias)?.into_iter().map(f64::from).collect();
         }
