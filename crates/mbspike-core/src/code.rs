@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::lif::levels_of;
+
 /// What the numbers of an input are. Whoever makes them states it, and whoever counts, rounds or sends
 /// them goes by it: a 1 is a spike, the highest of 255 levels, one event or a current, and does not
 /// say which.
@@ -8,10 +10,10 @@ use serde::{Deserialize, Serialize};
 pub enum InputCode {
     /// 0 or 1.
     Binary,
-    /// `k / L` with a whole `k` in `0..=L`, where `L = 2^bits − 1`.
+    /// `k / L` with a whole `k` in `0..=L`.
     Levels {
-        /// Bits of `k`, `1..=16`.
-        bits: u32,
+        /// L, at least 1; `2^bits − 1` where all codes of so many bits are used.
+        levels: u32,
     },
     /// Whole numbers from 0 on: how many events there were.
     Counts,
@@ -21,10 +23,15 @@ pub enum InputCode {
 }
 
 impl InputCode {
+    /// Levels of which all codes of `bits` bits are used.
+    pub const fn levels_of_bits(bits: u32) -> Self {
+        Self::Levels { levels: levels_of(bits) }
+    }
+
     /// Whether a number is its own code: a whole one from 0 on.
     pub fn is_whole(self) -> bool {
         match self {
-            Self::Binary | Self::Counts | Self::Levels { bits: 1 } => true,
+            Self::Binary | Self::Counts | Self::Levels { levels: 1 } => true,
             Self::Levels { .. } | Self::Analog => false,
         }
     }
@@ -34,10 +41,7 @@ impl InputCode {
         match self {
             Self::Binary | Self::Counts => Some(value.round() as u64),
             // A level is a fraction that was rounded: the nearest one is meant.
-            Self::Levels { bits } => {
-                let n_levels = ((1_u64 << bits) - 1) as f32;
-                Some((value * n_levels).round() as u64)
-            }
+            Self::Levels { levels } => Some((value * levels as f32).round() as u64),
             Self::Analog => None,
         }
     }
@@ -47,7 +51,7 @@ impl std::fmt::Display for InputCode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Binary => f.write_str("zeros and ones"),
-            Self::Levels { bits } => write!(f, "levels of {bits} bits"),
+            Self::Levels { levels } => write!(f, "{levels} levels"),
             Self::Counts => f.write_str("counts"),
             Self::Analog => f.write_str("any numbers"),
         }
@@ -63,9 +67,9 @@ mod tests {
         assert_eq!(InputCode::Binary.code_of(1.0), Some(1));
         assert_eq!(InputCode::Counts.code_of(1.0), Some(1));
         assert_eq!(InputCode::Counts.code_of(300.0), Some(300));
-        assert_eq!(InputCode::Levels { bits: 8 }.code_of(1.0), Some(255));
-        assert_eq!(InputCode::Levels { bits: 8 }.code_of(3.0 / 255.0), Some(3));
-        assert_eq!(InputCode::Levels { bits: 16 }.code_of(1.0), Some(65_535));
+        assert_eq!(InputCode::levels_of_bits(8).code_of(1.0), Some(255));
+        assert_eq!(InputCode::levels_of_bits(8).code_of(3.0 / 255.0), Some(3));
+        assert_eq!(InputCode::levels_of_bits(16).code_of(1.0), Some(65_535));
         assert_eq!(InputCode::Analog.code_of(1.0), None);
     }
 }

@@ -226,7 +226,7 @@ fn batches_say_what_their_numbers_are() {
         for value in batch.x_seq {
             match batch.code {
                 InputCode::Binary => assert!(value == 0.0 || value == 1.0),
-                InputCode::Levels { bits: 8 } => {
+                InputCode::Levels { levels: 255 } => {
                     assert_eq!(batch.code.code_of(value).unwrap() as f32 / 255.0, value);
                 }
                 _ => {}
@@ -238,7 +238,7 @@ fn batches_say_what_their_numbers_are() {
         (AugmentConfig::default(), AugmentConfig { mixup_alpha: 0.5, ..AugmentConfig::default() });
     assert_eq!(code(EncoderConfig::poisson(2), none), InputCode::Binary);
     assert_eq!(code(EncoderConfig::poisson(2), mixed), InputCode::Binary);
-    assert_eq!(code(EncoderConfig::direct(2), none), InputCode::Levels { bits: 8 });
+    assert_eq!(code(EncoderConfig::direct(2), none), InputCode::levels_of_bits(8));
     assert_eq!(code(EncoderConfig::direct(2), mixed), InputCode::Analog);
     let normalized = |mean, std| EncoderConfig {
         mean: Some(vec![mean; 2]),
@@ -246,7 +246,7 @@ fn batches_say_what_their_numbers_are() {
         ..EncoderConfig::direct(2)
     };
     assert_eq!(code(normalized(0.5, 1.0), none), InputCode::Analog);
-    assert_eq!(code(normalized(0.0, 1.0), none), InputCode::Levels { bits: 8 });
+    assert_eq!(code(normalized(0.0, 1.0), none), InputCode::levels_of_bits(8));
     let frames = EncoderConfig::event_frame(FrameSplit::Time, 2);
     assert_eq!(frames.code(), InputCode::Counts);
     assert_eq!(EncoderConfig { binary: true, ..frames }.code(), InputCode::Binary);

@@ -120,7 +120,7 @@ fn an_input_is_charged_by_its_code_and_not_by_its_size() {
     assert_eq!(of_first_layer(InputCode::Counts, [1.0, 300.0]), (36, 18 + 72, 9));
     // White, level 255, and the grey 85 = 0101 0101.
     let grey = 85.0 / 255.0;
-    let image = InputCode::Levels { bits: 8 };
+    let image = InputCode::levels_of_bits(8);
     assert_eq!(of_first_layer(image, [1.0, grey]), (36, 8 * 18 + 4 * 18, 8));
     // Normalized: of each the whole word.
     assert_eq!(of_first_layer(InputCode::Analog, [-0.4, 2.6]), (36, 8 * 36, 8));

@@ -16,7 +16,7 @@ const WORD_BITS: u32 = 8;
 fn bits_of(code: InputCode) -> u32 {
     match code {
         InputCode::Binary => 1,
-        InputCode::Levels { bits } => bits,
+        InputCode::Levels { levels } => u32::BITS - levels.leading_zeros(),
         InputCode::Counts | InputCode::Analog => WORD_BITS,
     }
 }
@@ -39,6 +39,8 @@ pub struct Counter {
     fans: Vec<Fan>,
     /// What the numbers are that each layer receives.
     codes: Vec<InputCode>,
+    /// What those are that it sends.
+    sent: Vec<InputCode>,
 }
 
 impl Counter {
@@ -61,8 +63,8 @@ impl Counter {
             matches!(layer, Layer::Conv { .. } | Layer::Dense { .. } | Layer::Output { .. })
         };
         let n_spiking = layers.iter().filter(|layer| is_spiking(layer)).count();
-        let mut counter =
-            Self { counts: OperationCounts::default(), fans: Vec::new(), codes: Vec::new() };
+        let counts = OperationCounts::default();
+        let mut counter = Self { counts, fans: vec![], codes: vec![], sent: vec![] };
         let (mut n_convs, mut n_dense, mut code) = (0, 0, input);
         // The map as it was sent, and the pooling since.
         let (mut sent, mut pools) = (config.arch.input, Vec::new());
@@ -93,7 +95,7 @@ impl Counter {
                 }
                 Layer::BatchNorm | Layer::Dropout { .. } | Layer::Vote { .. } => continue,
             };
-            let bits = config.neuron.params(counter.fans.len(), n_spiking)?.bits;
+            let params = config.neuron.params(counter.fans.len(), n_spiking)?;
             // Batch normalization becomes part of the weights, and leaves a bias.
             let has_bias = config.bias || layers.get(i + 1) == Some(&Layer::BatchNorm);
             let name = match kind {
@@ -107,7 +109,7 @@ impl Counter {
             counter.counts.layers.push(LayerCounts {
                 name,
                 kind,
-                bits,
+                bits: params.bits(),
                 input_bits: bits_of(code),
                 n_neurons: output.n_elements() as u64,
                 n_weights: n_weights as u64,
@@ -125,7 +127,8 @@ impl Counter {
             let of_received = folded(&fan_out, sent, &pools);
             counter.fans.push(Fan { of_input: fan_out, of_received });
             counter.codes.push(code);
-            code = InputCode::Levels { bits };
+            code = InputCode::Levels { levels: params.n_levels() };
+            counter.sent.push(code);
             sent = output;
             pools.clear();
         }
@@ -170,7 +173,7 @@ impl Counter {
             counts.serial_events += of_received.serial_events;
             counts.effective_macs += of_input.events;
             counts.neuron_updates += counts.n_neurons * batch_size;
-            let of_sent = Spikes::count(&sent, &[1], InputCode::Levels { bits: counts.bits });
+            let of_sent = Spikes::count(&sent, &[1], self.sent[i]);
             counts.sent_spikes += of_sent.n;
             counts.sent_ones += of_sent.serial_events;
             sent_before = Some(sent);
@@ -259,7 +262,7 @@ mod tests {
     fn levels_are_counted_by_the_ones_of_their_codes() {
         // Levels 0, 1, 2, 3 of two bits: 0, 1, 1 and 2 ones.
         let values = [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0];
-        let spikes = Spikes::count(&values, &[10], InputCode::Levels { bits: 2 });
+        let spikes = Spikes::count(&values, &[10], InputCode::levels_of_bits(2));
         assert_eq!((spikes.n, spikes.events, spikes.serial_events), (3, 30, 40));
     }
 
@@ -269,10 +272,10 @@ mod tests {
         // One event is 1, not level 255 of 255: an eighth of it.
         assert_eq!(ones(InputCode::Counts, 1.0), 1);
         assert_eq!(ones(InputCode::Binary, 1.0), 1);
-        assert_eq!(ones(InputCode::Levels { bits: 8 }, 1.0), 8);
+        assert_eq!(ones(InputCode::levels_of_bits(8), 1.0), 8);
         // Three events: 11. 255 and 256: 1111 1111 and 1 0000 0000.
         assert_eq!([3.0, 255.0, 256.0].map(|n| ones(InputCode::Counts, n)), [2, 8, 1]);
-        assert_eq!(ones(InputCode::Levels { bits: 8 }, 128.0 / 255.0), 1);
+        assert_eq!(ones(InputCode::levels_of_bits(8), 128.0 / 255.0), 1);
         assert_eq!([-0.3, 1.0, 2.5].map(|x| ones(InputCode::Analog, x)), [8, 8, 8]);
     }
 
@@ -280,6 +283,6 @@ mod tests {
     fn a_count_beyond_a_word_widens_it() {
         let widest = |n| Spikes::count(&[n], &[1], InputCode::Counts).widest;
         assert_eq!([1.0, 255.0, 256.0, 65_536.0].map(widest), [1, 8, 9, 17]);
-        assert_eq!(Spikes::count(&[1.0], &[1], InputCode::Levels { bits: 3 }).widest, 0);
+        assert_eq!(Spikes::count(&[1.0], &[1], InputCode::levels_of_bits(3)).widest, 0);
     }
 }
