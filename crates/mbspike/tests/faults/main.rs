@@ -130,6 +130,13 @@ fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
                 visit(root, &path, into);
                 continue;
             }
+            // A folder of frames is shared by programs that do not know of each other: what a killed one
+            // left there goes when it is old.
+            if path.parent().unwrap().ends_with("frames")
+                && mbspike_files::is_partial(path.file_name().unwrap())
+            {
+                continue;
+            }
             let mut name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             if let Some((split, _)) = name.rsplit_once('-').filter(|_| name.ends_with(".frames")) {
                 // Recordings in other places are other recordings.
