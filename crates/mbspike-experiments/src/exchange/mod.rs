@@ -11,6 +11,7 @@ use mbspike_lif::Network;
 
 use crate::checkpoint::{self, CHECKPOINT_FILE};
 use crate::config::Config;
+use crate::folder;
 use crate::run::CONFIG_FILE;
 use crate::sweep::Sweep;
 
@@ -27,6 +28,9 @@ pub enum Error {
     /// A config could not be read.
     #[error(transparent)]
     Config(#[from] crate::sweep::Error),
+    /// A run's folder could not be read.
+    #[error(transparent)]
+    Run(Box<crate::Error>),
     /// A config could not be written as TOML.
     #[error("a config cannot be written as TOML")]
     Write(#[from] toml::ser::Error),
@@ -94,7 +98,8 @@ fn one(path: &Path, mut sweep: Sweep) -> Result<Config, Error> {
 /// # Errors
 /// If there is no config or checkpoint in the folder, or they do not fit each other.
 pub fn open_run(folder: &Path, settings: &[String]) -> Result<(Config, Network), Error> {
-    let config = read_config(&folder.join(CONFIG_FILE), settings)?;
+    let point = folder::read_point(folder, settings).map_err(|error| Error::Run(error.into()))?;
+    let config = point.config;
     let network = new_network(&config)?;
     checkpoint::load_weights(&folder.join(CHECKPOINT_FILE), &network)?;
     Ok((config, network))

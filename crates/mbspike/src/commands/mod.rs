@@ -10,6 +10,7 @@ mod frames;
 pub mod import;
 pub mod info;
 mod inspect;
+pub mod migrate;
 pub mod plot;
 pub mod quantize;
 pub mod report;
