@@ -24,6 +24,13 @@ __device__ inline float to_float(float x) { return x; }
 
 __device__ inline float to_float(bf16 x) { return __uint_as_float(uint32_t(x.bits) << 16); }
 
+// The smallest magnitude that is carried on, 2^-60: Real::SMALLEST in src/real.rs, with the reasons in
+// src/carried.rs.
+#define SMALLEST 8.673617379884035e-19f
+
+// 0 for a magnitude below SMALLEST; NaN passes. Real::carried in src/real.rs.
+__device__ inline float carried(float x) { return fabsf(x) < SMALLEST ? 0.0f : x; }
+
 __device__ inline void store(float *to, float x) { *to = x; }
 
 // Rounds to nearest, ties to even; NaN stays NaN.

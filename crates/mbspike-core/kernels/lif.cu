@@ -115,9 +115,8 @@ __device__ void lif_bwd(T *__restrict__ grad_x_seq, T *__restrict__ grad_v_init,
             if (pooled.is_covered) {
                 grad_s = to_float(grad_s_seq[row * pooled.n + pooled.at]) * pooled.scale;
             }
-            if (grad_v_seq) grad_v += to_float(grad_v_seq[at]);
-            float ds = derivative(h, p.surrogate, p.levels, p.inv_levels);
-            float grad_h = grad_v * reset_gradient(h, fire(h, p), ds, p) + grad_s * ds;
+            if (grad_v_seq) grad_v += carried(to_float(grad_v_seq[at]));
+            float grad_h = step_back(grad_s, grad_v, h, p);
             store(&grad_x_seq[at], p.gain * grad_h);
             grad_v = p.beta * grad_h;
             if (grad_tau) {

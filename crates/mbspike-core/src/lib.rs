@@ -5,6 +5,7 @@
 //! * [`conv`], [`dense`], [`pool`]: convolutions and dense layers that skip zeros, and pooling.
 //! * [`Surrogate`]: the derivatives that stand for that of the spike function.
 //! * [`philox`] and [`poisson`]: counter-based random numbers and Poisson spike trains.
+//! * [`Real`]: the types of numbers, and the smallest that is [carried](carry) on.
 //! * [`cuda`]: how the CUDA kernels are launched; candle operations do so with the feature `cuda`.
 //!
 //! Every kernel has a slice-level function that needs no tensor library, a candle operation on
@@ -14,6 +15,7 @@
 
 pub mod activity;
 mod bf16;
+mod carried;
 pub mod conv;
 pub mod cuda;
 pub mod dense;
@@ -28,6 +30,9 @@ mod surrogate;
 mod tensor;
 
 pub use bf16::{bf16_gradient, bf16_operand, round_to_bf16};
+pub use carried::{
+    carried, carried_gradient, carried_square, carry, copy_carried, n_subnormal,
+};
 pub use device::DeviceName;
 pub use error::{Error, Result};
 pub use lif::{Decay, LifParams, Reset, Shift};

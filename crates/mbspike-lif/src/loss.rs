@@ -189,7 +189,7 @@ impl Loss {
         let targets = smooth_targets(targets, self.label_smoothing)?;
         Ok(match self.kind {
             LossKind::CrossEntropy => {
-                let log_probabilities = candle_nn::ops::log_softmax(logits, D::Minus1)?;
+                let log_probabilities = log_softmax(logits)?;
                 (targets * log_probabilities)?.sum(D::Minus1)?.mean_all()?.neg()?
             }
             LossKind::Mse => (logits - targets)?.sqr()?.mean_all()?,
@@ -204,6 +204,17 @@ impl Loss {
 /// If the slices differ in length.
 pub fn cross_entropy<T: Real>(grad_logits: &mut [T], logits: &[T], target: &[T]) -> T {
     cross_entropy_of(grad_logits, logits, target, |p| p)
+}
+
+/// Logarithms of the probabilities of `[B, n_classes]`. An exponential that is not
+/// [carried](Real::carried) on, in a sum that is at least 1, is 0, and so is its gradient.
+fn log_softmax(logits: &Tensor) -> Result<Tensor> {
+    let smallest = if logits.dtype() == DType::F64 { f64::SMALLEST } else { f32::SMALLEST.into() };
+    let below_largest = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
+    let minus_infinity = below_largest.zeros_like()?.affine(0.0, f64::NEG_INFINITY)?;
+    let felt = below_largest.lt(smallest.ln())?.where_cond(&minus_infinity, &below_largest)?;
+    let sum = felt.exp()?.sum_keepdim(D::Minus1)?;
+    Ok(below_largest.broadcast_sub(&sum.log()?)?)
 }
 
 /// Mean squared error `(1/n) Σ_i (x_i − p_i)²` of one sample and its gradient `(2/n) (x − p)`; all
@@ -226,7 +237,7 @@ fn cross_entropy_of<T: Real>(
     let largest = logits.iter().fold(T::neg_infinity(), |a, x| if *x > a { *x } else { a });
     let mut sum = T::zero();
     for (grad, x) in grad_logits.iter_mut().zip(logits) {
-        *grad = (*x - largest).exp();
+        *grad = (*x - largest).exp().carried();
         sum += *grad;
     }
     let log_sum = sum.ln();

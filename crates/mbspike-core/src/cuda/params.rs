@@ -63,6 +63,8 @@ pub struct SurrogateParams {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C)]
 pub struct LifKernelParams {
+    /// Not rounded: the leak towards it is computed in f64.
+    v_reset_exact: f64,
     beta: f32,
     gain: f32,
     leak: f32,
@@ -83,6 +85,7 @@ impl LifKernelParams {
     pub fn new(params: &LifParams) -> Self {
         let c = params.constants::<f32>();
         Self {
+            v_reset_exact: if let Reset::Hard { v_reset } = params.reset { v_reset } else { 0.0 },
             beta: c.beta,
             gain: c.gain,
             leak: c.leak,

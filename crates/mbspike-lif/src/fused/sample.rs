@@ -6,7 +6,7 @@ use mbspike_core::activity::count;
 use mbspike_core::conv::{ChannelLists, ForwardSpace, ImageLayout};
 use mbspike_core::dense::nonzeros;
 use mbspike_core::lif::{lif_backward_from_h, lif_forward_keep_h};
-use mbspike_core::{Result, round_to_bf16};
+use mbspike_core::{Real, Result, copy_carried, round_to_bf16};
 
 use super::packed::{PackedStage, StageGradient};
 use super::plan::{Plan, PlannedStage, Stage};
@@ -204,7 +204,7 @@ impl Workspace {
             .enumerate()
         {
             let row = if plan.reads_membrane { &last.h_seq } else { &last.output };
-            out.copy_from_slice(&row[k * stride..][..plan.n_outputs]);
+            copy_carried(out, &row[k * stride..][..plan.n_outputs]);
         }
         Ok(())
     }
@@ -231,10 +231,10 @@ impl Workspace {
                 for (y, row) in plane.chunks_exact(layout.width).enumerate() {
                     let pixels = &mut image[layout.row(y)];
                     if layout.stride == 1 {
-                        pixels.copy_from_slice(row);
+                        copy_carried(pixels, row);
                     } else {
                         for (pixel, v) in pixels.chunks_exact_mut(layout.stride).zip(row) {
-                            pixel[channel] = *v;
+                            pixel[channel] = v.carried();
                         }
                     }
                 }
@@ -256,7 +256,7 @@ impl Workspace {
         let scale = 1.0 / (batch_size * plan.group) as f32;
         let groups = self.grad_outputs.chunks_exact_mut(plan.group);
         for (grads, grad_logit) in groups.zip(&self.grad_logits) {
-            grads.fill(grad_logit * scale);
+            grads.fill((grad_logit * scale).carried());
         }
         self.grad_output_seq.resize(self.output_seq.len(), 0.0);
         plan.readout.backward(&mut self.grad_output_seq, &self.grad_outputs, &self.output_seq);

@@ -1,5 +1,5 @@
 use candle_core::{DType, Device, Tensor};
-use mbspike_core::Real;
+use mbspike_core::{Real, carried};
 
 use crate::Result;
 
@@ -17,7 +17,7 @@ pub fn clip_grad_norm(gradients: &mut [Tensor], max_norm: f64) -> Result<f64> {
     let scale = max_norm / (norm + 1e-6);
     if scale < 1.0 || scale.is_nan() {
         for gradient in gradients {
-            *gradient = gradient.affine(scale, 0.0)?;
+            *gradient = carried(&carried(gradient)?.affine(scale, 0.0)?)?;
         }
     }
     Ok(norm)
