@@ -44,6 +44,16 @@ __device__ inline float spike(float k, const LifKernelParams &p) {
     return fmaf(fmaf(-quotient, p.levels, k), p.inv_levels, quotient);
 }
 
+// Counts a spike of level code k; the sum is that of the codes.
+__device__ inline void count_spike(Counted &counted, float k) {
+    counted.n_nonzero += k != 0.0f;
+    if (k == k) {
+        counted.sum += int(k);
+    } else {
+        counted.n_not_finite++;
+    }
+}
+
 __device__ inline float fire(float h, const LifKernelParams &p) { return spike(level(h, p), p); }
 
 // The membrane after a spike, carried to the next step.

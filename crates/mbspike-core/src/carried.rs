@@ -99,8 +99,7 @@ pub fn carried(x: &Tensor) -> Result<Tensor> {
 /// As [`carried`].
 pub fn carried_square(x: &Tensor) -> Result<Tensor> {
     let f64s = x.dtype() == DType::F64;
-    let smallest =
-        if f64s { f64::SMALLEST_SQUARE } else { f64::from(f32::SMALLEST_SQUARE) };
+    let smallest = if f64s { f64::SMALLEST_SQUARE } else { f64::from(f32::SMALLEST_SQUARE) };
     let x = x.detach();
     Ok(x.abs()?.lt(smallest)?.where_cond(&x.zeros_like()?, &x)?)
 }

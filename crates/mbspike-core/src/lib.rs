@@ -30,9 +30,7 @@ mod surrogate;
 mod tensor;
 
 pub use bf16::{bf16_gradient, bf16_operand, round_to_bf16};
-pub use carried::{
-    carried, carried_gradient, carried_square, carry, copy_carried, n_subnormal,
-};
+pub use carried::{carried, carried_gradient, carried_square, carry, copy_carried, n_subnormal};
 pub use device::DeviceName;
 pub use error::{Error, Result};
 pub use lif::{Decay, LifParams, Reset, Shift};

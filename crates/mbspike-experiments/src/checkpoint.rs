@@ -104,7 +104,7 @@ impl Tally {
         for (sum, position) in self.positions.iter_mut().zip(&activity.positions) {
             sum.0 += position.n_elements;
             sum.1 += position.n_nonzero;
-            sum.2 += position.sum;
+            sum.2 += position.sum.value();
         }
     }
 
@@ -130,10 +130,9 @@ impl Tally {
 
     /// What was seen at the measuring positions.
     pub fn activity(&self) -> Activity {
-        let positions = self
-            .positions
-            .iter()
-            .map(|&(n_elements, n_nonzero, sum)| PositionActivity { n_elements, n_nonzero, sum });
+        let positions = self.positions.iter().map(|&(n_elements, n_nonzero, sum)| {
+            PositionActivity { n_elements, n_nonzero, sum: sum.into() }
+        });
         Activity { positions: positions.collect() }
     }
 }

@@ -3,7 +3,7 @@ use super::nonzeros::{ChannelLists, Nonzeros};
 use super::patterns::{Patterns, n_patterns};
 use super::shape::{ConvShape, ImageLayout, dispatch, lanes_for, padded_channels};
 use crate::Result;
-use crate::activity::count;
+use crate::activity::n_nonzero;
 use crate::error::check_len;
 
 /// Share of non-zero inputs up to which the pass over non-zeros is chosen: where the times of
@@ -222,8 +222,7 @@ impl Conv {
         }
         if self.shape.in_channels >= SPARSE_CHANNELS {
             let n_inputs = self.x.height * self.x.width * self.x.channels;
-            let (n_nonzero, _) = count(x);
-            if (n_nonzero as f64) < SPARSE_BELOW * n_inputs as f64 {
+            if (n_nonzero(x) as f64) < SPARSE_BELOW * n_inputs as f64 {
                 space.nonzeros.fill(x);
                 return self.forward_sparse(y, &space.nonzeros, weights);
             }

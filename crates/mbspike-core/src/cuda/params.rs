@@ -5,6 +5,9 @@ use crate::{LifParams, Reset, Surrogate};
 pub const BLOCK: u32 = 128;
 /// Steps whose membranes the backward pass of LIF neurons keeps in shared memory.
 pub const SEGMENT: usize = 64;
+/// Numbers that a kernel counts: non-zeros, the sum in units of its own, and elements left out of the
+/// sum because they are not finite.
+pub const N_COUNTS: usize = 3;
 /// Window sizes that there is a kernel of LIF neurons and average pooling for.
 pub const FUSED_POOL_SIZES: std::ops::RangeInclusive<usize> = 2..=4;
 
