@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 pub mod arch;
+pub mod check;
 mod dropout;
 mod error;
 mod fused;
@@ -26,6 +27,7 @@ pub mod schedule;
 mod trace;
 
 pub use arch::{Arch, ArchError, Layer, PoolKind, Shape};
+pub use check::check;
 pub use error::{Error, Result};
 pub use loss::{Loss, LossKind, Readout, one_hot};
 pub use monitor::{Activity, PositionActivity};
