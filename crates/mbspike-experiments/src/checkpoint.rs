@@ -71,6 +71,28 @@ pub struct Progress {
     pub metrics_bytes: u64,
     /// Wall time so far, in seconds.
     pub wall_time_s: f64,
+    /// Times of the first [`N_STEP_TIMES`] iterations.
+    #[serde(default)]
+    pub first_step_times_s: Vec<f64>,
+    /// Times of the last [`N_STEP_TIMES`] iterations.
+    #[serde(default)]
+    pub last_step_times_s: VecDeque<f64>,
+}
+
+/// Iterations at the start and at the end of a run whose times are compared.
+pub const N_STEP_TIMES: usize = 100;
+
+impl Progress {
+    /// Takes note of the time of an iteration.
+    pub fn add_step_time(&mut self, time_s: f64) {
+        if self.first_step_times_s.len() < N_STEP_TIMES {
+            self.first_step_times_s.push(time_s);
+        }
+        self.last_step_times_s.push_back(time_s);
+        if self.last_step_times_s.len() > N_STEP_TIMES {
+            self.last_step_times_s.pop_front();
+        }
+    }
 }
 
 /// Sums over some iterations.
