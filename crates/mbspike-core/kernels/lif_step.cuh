@@ -13,7 +13,7 @@ struct LifKernelParams {
     SurrogateParams surrogate;
 };
 
-// p with the decay of a learnable time constant; twin of Plif::at in src/lif/op.rs.
+// p with the decay of a learnable time constant; twin of Lif::at in src/lif/op.rs.
 __device__ inline LifKernelParams at_tau(LifKernelParams p, const float *tau) {
     if (tau) {
         double steps = double(*tau);

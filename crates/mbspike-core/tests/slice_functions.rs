@@ -156,6 +156,11 @@ fn convolutions_by_every_pass() {
         let mut dx = vec![0.0; conv.dx_layout().len()];
         conv.backward_input(&mut dx, &dy, &packed).unwrap();
         assert_close("dx", &channels_first(&dx, conv.dx_layout()), &want_x);
+        let mut list = conv.dy_nonzeros();
+        list.fill(&dy);
+        let mut sparse = vec![f32::NAN; dx.len()];
+        conv.backward_input_sparse(&mut sparse, &list, &packed).unwrap();
+        assert_eq!(sparse, dx, "the same bits");
         let mut lists = conv.channel_lists();
         lists.fill(&image);
         let mut dw = vec![0.0; conv.n_gradient()];
