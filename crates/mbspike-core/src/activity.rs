@@ -223,7 +223,7 @@ mod tests {
         for bits in [1, 2, 8, 16] {
             let levels = ((1_u32 << bits) - 1) as f32;
             let n = 10_000_000_usize;
-            let of = |i: usize| (i as u32 * 7919 % (levels as u32 + 1)) as f32 / levels;
+            let of = |i: usize| (i * 7919 % (levels as usize + 1)) as f32 / levels;
             let values: Vec<f32> = (0..n).map(of).collect();
             // In units of 2^-39, of which each spike is a multiple.
             let unit = 2.0_f64.powi(39);

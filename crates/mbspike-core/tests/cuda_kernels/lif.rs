@@ -333,8 +333,6 @@ fn learnable_tau_is_as_on_the_cpu() {
                 .output(&mut s_seq)
                 .output(&mut v_seq)
                 .null()
-                .null()
-                .null()
                 .input(&x)
                 .input(&v_init)
                 .input(&[tau])
