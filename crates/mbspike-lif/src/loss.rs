@@ -9,6 +9,7 @@ use candle_core::{D, DType, Device, Tensor};
 use mbspike_core::Real;
 use serde::{Deserialize, Serialize};
 
+use crate::layer::{objective, readout};
 use crate::{Error, Result};
 
 /// How the output layer's activity over time becomes one score a class.
@@ -96,12 +97,9 @@ impl Readout {
     /// Scores of a batch: `seq` `[T, B, n]`, spikes or membranes, to `[B, n]`.
     pub fn forward_tensor(self, seq: &Tensor) -> Result<Tensor> {
         Ok(match self {
-            Self::MeanSpike => seq.mean(0)?,
-            Self::LastMembrane => seq.get(seq.dim(0)? - 1)?,
-            Self::MaxMembrane => {
-                let step = seq.detach().argmax_keepdim(0)?;
-                seq.contiguous()?.gather(&step, 0)?.squeeze(0)?
-            }
+            Self::MeanSpike => readout::mean_over_time(seq)?,
+            Self::LastMembrane => readout::last_step(seq)?,
+            Self::MaxMembrane => readout::max_over_time(seq)?,
         })
     }
 }
@@ -178,21 +176,10 @@ impl Loss {
 
     /// The mean loss of a batch, a scalar: `logits` and `targets` `[B, n_classes]`.
     pub fn forward_tensor(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        if logits.dims() != targets.dims() || logits.rank() != 2 {
-            return Err(Error::Mismatch {
-                op: "loss",
-                what: "the target".into(),
-                got: format!("{:?}", targets.dims()),
-                expected: format!("[B, n_classes] as the logits, {:?}", logits.dims()),
-            });
-        }
         let targets = smooth_targets(targets, self.label_smoothing)?;
         Ok(match self.kind {
-            LossKind::CrossEntropy => {
-                let log_probabilities = log_softmax(logits)?;
-                (targets * log_probabilities)?.sum(D::Minus1)?.mean_all()?.neg()?
-            }
-            LossKind::Mse => (logits - targets)?.sqr()?.mean_all()?,
+            LossKind::CrossEntropy => objective::cross_entropy(logits, &targets)?,
+            LossKind::Mse => objective::mse(logits, &targets)?,
         })
     }
 }
@@ -204,17 +191,6 @@ impl Loss {
 /// If the slices differ in length.
 pub fn cross_entropy<T: Real>(grad_logits: &mut [T], logits: &[T], target: &[T]) -> T {
     cross_entropy_of(grad_logits, logits, target, |p| p)
-}
-
-/// Logarithms of the probabilities of `[B, n_classes]`. An exponential that is not
-/// [carried](Real::carried) on, in a sum that is at least 1, is 0, and so is its gradient.
-fn log_softmax(logits: &Tensor) -> Result<Tensor> {
-    let smallest = if logits.dtype() == DType::F64 { f64::SMALLEST } else { f32::SMALLEST.into() };
-    let below_largest = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
-    let minus_infinity = below_largest.zeros_like()?.affine(0.0, f64::NEG_INFINITY)?;
-    let felt = below_largest.lt(smallest.ln())?.where_cond(&minus_infinity, &below_largest)?;
-    let sum = felt.exp()?.sum_keepdim(D::Minus1)?;
-    Ok(below_largest.broadcast_sub(&sum.log()?)?)
 }
 
 /// Mean squared error `(1/n) Σ_i (x_i − p_i)²` of one sample and its gradient `(2/n) (x − p)`; all
