@@ -17,6 +17,7 @@
 pub mod activity;
 mod bf16;
 mod carried;
+mod code;
 pub mod conv;
 pub mod cuda;
 pub mod dense;
@@ -33,6 +34,7 @@ mod tensor;
 
 pub use bf16::{bf16_gradient, bf16_operand, round_to_bf16};
 pub use carried::{carried, carried_gradient, carried_square, carry, copy_carried, n_subnormal};
+pub use code::InputCode;
 pub use device::DeviceName;
 pub use error::{Error, Result};
 pub use lif::{Decay, LifParams, Reset, Shift};
