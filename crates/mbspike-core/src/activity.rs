@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use candle_core::{Device, Tensor, WithDType};
+use candle_core::{Device, Tensor};
 use pulp::Arch;
 
 use crate::{Real, Result, read};
@@ -72,12 +72,12 @@ pub fn count<T: Real>(values: &[T]) -> (u64, Sum) {
             for chunk in chunks {
                 for ((n, sum), v) in n_lanes.iter_mut().zip(&mut sum).zip(chunk) {
                     *n += u32::from(*v != T::zero());
-                    *sum += WithDType::to_f64(*v);
+                    *sum += v.as_f64();
                 }
             }
             for ((n, sum), v) in n_lanes.iter_mut().zip(&mut sum).zip(rest) {
                 *n += u32::from(*v != T::zero());
-                *sum += WithDType::to_f64(*v);
+                *sum += v.as_f64();
             }
             n += u64::from(n_lanes.into_iter().sum::<u32>());
             total.add(sum.into_iter().sum());

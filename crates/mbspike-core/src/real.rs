@@ -16,6 +16,9 @@ pub trait Real: Float + WithDType + Send + Sync + std::iter::Sum + 'static {
     /// Rounds a double to this type.
     fn of(value: f64) -> Self;
 
+    /// The same number as a double; inlined, as the tensor library's is not.
+    fn as_f64(self) -> f64;
+
     /// 0 for a magnitude below [`SMALLEST`](Self::SMALLEST), so that no subnormal number reaches a
     /// multiply-add; NaN passes. The reasons are in the file `carried.rs`.
     #[must_use]
@@ -76,6 +79,11 @@ impl Real for f32 {
         value as f32
     }
 
+    #[inline(always)]
+    fn as_f64(self) -> f64 {
+        self.into()
+    }
+
     /// `x = n + f`, `|f| <= 1/2`, where `n` needs no multiplication, and a polynomial for `2^f`
     /// (degree 6, fitted by the author of Cephes for `exp2f`), whose exponent then grows by `n`.
     #[inline(always)]
@@ -105,6 +113,11 @@ impl Real for f64 {
     #[inline(always)]
     fn of(value: f64) -> Self {
         value
+    }
+
+    #[inline(always)]
+    fn as_f64(self) -> f64 {
+        self
     }
 
     #[inline(always)]

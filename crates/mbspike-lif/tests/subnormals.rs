@@ -12,8 +12,8 @@ use mbspike_core::n_subnormal;
 use mbspike_core::philox::{Domain, Place, Stream};
 use mbspike_lif::optim::{Ema, Optimizer, OptimizerConfig, clip_grad_norm};
 use mbspike_lif::{
-    Arch, Execution, Loss, LossKind, Network, NetworkConfig, Parameter, Precision, Quantization,
-    Readout, StepKey, one_hot,
+    Arch, Execution, Loss, LossKind, Membranes, Network, NetworkConfig, Parameter, Precision,
+    Quantization, Readout, StepKey, one_hot,
 };
 
 /// The processor's own count: a flag that every instruction raises that takes a subnormal number, and
@@ -68,6 +68,10 @@ fn assert_none(what: &str, tensor: &Tensor) {
         _ => 0,
     };
     assert_eq!(n, 0, "{what}");
+}
+
+fn n_steps_of(x_seq: &Tensor) -> usize {
+    x_seq.dim(0).unwrap()
 }
 
 const N_CLASSES: usize = 4;
@@ -149,7 +153,7 @@ impl Case {
         let phases = [(&noise, 150), (&constant, 12), (&silence, 3), (&faint, 2), (&noise, 100)];
         let mut iteration = 0;
         for (x, n_iterations) in phases {
-            let n_steps = x.dim(0).unwrap();
+            let n_steps = n_steps_of(x);
             for _ in 0..n_iterations {
                 let what = format!("{self:?}, iteration {iteration}, T = {n_steps}");
                 let key = StepKey { seed: 1, iteration };
@@ -178,10 +182,12 @@ impl Case {
                 assert_none("logits", &prediction.logits);
             });
             assert!(!met || std::ptr::eq(x, &raw const faint), "{self:?}: in evaluation");
-            let trace = network.trace(x).unwrap();
-            for layer in &trace.layers {
-                for tensor in [&layer.input, &layer.sent] {
-                    assert_none("activations", tensor);
+            let mut membranes = Membranes::default();
+            for t in 0..n_steps_of(x) {
+                for layer in network.trace_step(&x.get(t).unwrap(), &mut membranes).unwrap() {
+                    for tensor in [&layer.input, &layer.sent] {
+                        assert_none("activations", tensor);
+                    }
                 }
             }
         }

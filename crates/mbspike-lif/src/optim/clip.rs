@@ -27,7 +27,7 @@ fn sum_of_squares(gradient: &Tensor) -> Result<f64> {
     fn of_slice<T: Real>(values: &[T]) -> f64 {
         /// Partial sums that run side by side, so that the loop vectorizes.
         const LANES: usize = 8;
-        let square = |x: T| x.to_f64() * x.to_f64();
+        let square = |x: T| x.as_f64() * x.as_f64();
         let mut sums = [0.0; LANES];
         let chunks = values.chunks_exact(LANES);
         let rest: f64 = chunks.remainder().iter().map(|x| square(*x)).sum();
