@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::checkpoint;
 use crate::config::Config;
 use crate::run::{Error, thread_pool};
-use crate::summary::median;
+use mbspike_results::median;
 
 /// Steps before the first that is timed, in which buffers are allocated.
 const N_UNTIMED: usize = 3;
