@@ -33,8 +33,11 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
             let dt = args.dt.unwrap_or(ExportOptions::default().dt);
             let mut exported = to_graph(&network, &ExportOptions { dt, mode })?;
             if let Some(Value::Map(about)) = exported.graph.metadata.get_mut(METADATA) {
-                let config = config.identity().to_toml()?;
-                about.insert("config".into(), config.as_str().into());
+                // Where data lie here says nothing elsewhere.
+                let mut config = config.clone();
+                config.dataset.path = None;
+                config.dataset.frame_cache = mbspike_data::FrameCachePlace::Off;
+                about.insert("config".into(), config.to_toml()?.as_str().into());
             }
             mbspike_nir::write(&file, &exported.graph)?;
             let of = |fate| {
