@@ -3,7 +3,9 @@
 use candle_core::{DType, Tensor};
 use mbspike_data::EncoderKind;
 use mbspike_energy::{ConvolutionShape, LayerCounts, LayerKind, OperationCounts};
-use mbspike_lif::{Layer, LayerTrace, Network, NetworkConfig, PoolKind, Shape, Trace};
+use mbspike_lif::graph::{Graph, NodeId, Op, Pooling, Role};
+use mbspike_lif::layer::NeuronParams;
+use mbspike_lif::{LayerTrace, Membranes, Network, NetworkConfig, PoolKind, Shape};
 
 use super::Error;
 use crate::config::Config;
@@ -26,6 +28,82 @@ struct Fan {
 pub struct Counter {
     counts: OperationCounts,
     fans: Vec<Fan>,
+    /// By layer: what it receives, and what its neurons send.
+    codes: Vec<[Option<Code>; 2]>,
+}
+
+/// What a number that is sent stands for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Code {
+    /// Levels of `unit` each, in so many bits.
+    Levels {
+        /// The value of one level.
+        unit: f64,
+        /// Bits that the highest takes, and one for a sign.
+        bits: u32,
+    },
+    /// An input of so many bits: levels below 1, counts above.
+    Input {
+        /// Its bits.
+        bits: u32,
+    },
+}
+
+impl Code {
+    fn bits(self) -> u32 {
+        match self {
+            Self::Levels { bits, .. } | Self::Input { bits } => bits,
+        }
+    }
+
+    /// The number's level.
+    fn level(self, value: f32) -> u64 {
+        let level = match self {
+            Self::Levels { unit, .. } => f64::from(value).abs() / unit,
+            // Counts of events are whole numbers already; what is less than a level is one.
+            Self::Input { .. } if value > 1.0 => f64::from(value),
+            Self::Input { bits } => f64::from(value) * ((1_u64 << bits) - 1) as f64,
+        };
+        level.round() as u64
+    }
+}
+
+/// Bits of a spike: of its level, and of its sign where it has one.
+fn spike_bits(params: &NeuronParams) -> u32 {
+    params.lif.bits() + u32::from(params.signed)
+}
+
+/// What node `id` sends: the levels of neurons, or of a sum of such of one kind; all else as an input
+/// that is not binary.
+fn code_of(graph: &Graph, id: NodeId, input_bits: u32) -> Code {
+    let node = graph.node(id);
+    match &node.op {
+        Op::Input(_) => Code::Input { bits: input_bits },
+        Op::Neurons(neurons) => {
+            Code::Levels { unit: neurons.params.level_output(), bits: spike_bits(&neurons.params) }
+        }
+        Op::Add(_) => {
+            let codes: Vec<Code> =
+                node.inputs.iter().map(|input| code_of(graph, *input, input_bits)).collect();
+            let Code::Levels { unit, .. } = codes[0] else {
+                return Code::Input { bits: INPUT_BITS };
+            };
+            let is_same = |code: &Code| matches!(code, Code::Levels { unit: u, .. } if *u == unit);
+            if !codes.iter().all(is_same) {
+                return Code::Input { bits: INPUT_BITS };
+            }
+            // A sum of `n` such levels takes so many bits more.
+            let widest = codes.iter().map(|code| code.bits()).max().unwrap_or(1);
+            let more = usize::BITS - (codes.len() - 1).leading_zeros();
+            Code::Levels { unit, bits: widest + more }
+        }
+        // They pass on what they read.
+        Op::Pool(_) | Op::Flatten(_) | Op::Dropout(_) => code_of(graph, node.inputs[0], input_bits),
+        // Currents.
+        Op::Conv(_) | Op::Dense(_) | Op::Norm(_) | Op::Output(_) | Op::Vote(_) => {
+            Code::Input { bits: INPUT_BITS }
+        }
+    }
 }
 
 impl Counter {
@@ -46,61 +124,56 @@ impl Counter {
     /// # Errors
     /// If its layers do not fit together.
     pub fn new(config: &NetworkConfig, input_bits: u32) -> Result<Self, Error> {
-        let shapes = config.arch.shapes().map_err(mbspike_lif::Error::from)?;
-        let layers = &config.arch.layers;
-        let is_spiking = |layer: &Layer| {
-            matches!(layer, Layer::Conv { .. } | Layer::Dense { .. } | Layer::Output { .. })
-        };
-        let n_spiking = layers.iter().filter(|layer| is_spiking(layer)).count();
-        let mut counter = Self { counts: OperationCounts::default(), fans: Vec::new() };
-        let (mut n_convs, mut n_dense, mut bits_before) = (0, 0, input_bits);
-        // The map as it was sent, and the pooling since.
-        let (mut sent, mut pools) = (config.arch.input, Vec::new());
-        for (i, layer) in layers.iter().enumerate() {
-            let input = if i == 0 { config.arch.input } else { shapes[i - 1] };
-            let output = shapes[i];
-            let (kind, fan_out, fan_in) = match *layer {
-                Layer::Pool { kind, size } => {
-                    pools.push((kind, size));
-                    continue;
-                }
-                Layer::Conv { channels, kernel, valid } => {
-                    n_convs += 1;
+        let graph = config.graph()?;
+        let mut counter =
+            Self { counts: OperationCounts::default(), fans: Vec::new(), codes: Vec::new() };
+        for weights in graph.weights() {
+            let node = graph.node(weights.node);
+            let input = graph.node(weights.input).shape();
+            let output = node.shape();
+            let code = code_of(&graph, weights.source, input_bits);
+            let (kind, fan_out, fan_in) = match &node.op {
+                Op::Conv(conv) => {
                     let shape = ConvolutionShape {
                         height: input.height,
                         width: input.width,
-                        kernel,
-                        padding: if valid { 0 } else { kernel / 2 },
-                        out_channels: channels,
+                        kernel: conv.kernel,
+                        padding: conv.padding,
+                        stride: conv.stride,
+                        dilation: conv.dilation,
+                        out_channels: conv.channels / conv.groups,
                     };
-                    let fan_in = input.channels * kernel * kernel;
-                    (LayerKind::Convolution, shape.fan_out(), fan_in)
+                    (LayerKind::Convolution, shape.fan_out(), conv.fan_in(input.channels))
                 }
-                Layer::Dense { neurons } | Layer::Output { neurons } => {
-                    n_dense += 1;
-                    let fan_out = vec![neurons as u64; input.height * input.width];
+                // A dense layer, or a recurrent edge.
+                _ => {
+                    let fan_out = vec![output.channels as u64; input.height * input.width];
                     (LayerKind::Dense, fan_out, input.n_elements())
                 }
-                Layer::BatchNorm | Layer::Dropout { .. } | Layer::Vote { .. } => continue,
             };
-            let bits = config.neuron.params(counter.fans.len(), n_spiking)?.bits();
-            // Batch normalization becomes part of the weights, and leaves a bias.
-            let has_bias = config.bias || layers.get(i + 1) == Some(&Layer::BatchNorm);
-            let name = match kind {
-                LayerKind::Convolution => format!("conv{n_convs}"),
-                LayerKind::Dense => format!("fc{n_dense}"),
+            let role = if weights.is_recurrent { Role::Recurrent } else { Role::Weight };
+            let variable = node.variables.iter().find(|variable| variable.role == role);
+            let has_bias = weights.is_normed
+                || node.variables.iter().any(|variable| variable.role == Role::Bias);
+            let has_bias = has_bias && !weights.is_recurrent;
+            // Neurons that several layers of weights drive count once.
+            let neurons = weights.neurons.map(|neurons| graph.node(neurons));
+            let bits = match neurons.map(|neurons| &neurons.op) {
+                Some(Op::Neurons(neurons)) => spike_bits(&neurons.params),
+                _ => 0,
             };
-            let n_weights = match kind {
-                LayerKind::Convolution => output.channels * fan_in,
-                LayerKind::Dense => output.n_elements() * fan_in,
+            let name = if weights.is_recurrent {
+                format!("{}.recurrent", node.name)
+            } else {
+                node.name.clone()
             };
             counter.counts.layers.push(LayerCounts {
                 name,
                 kind,
                 bits,
-                input_bits: bits_before,
-                n_neurons: output.n_elements() as u64,
-                n_weights: n_weights as u64,
+                input_bits: code.bits(),
+                n_neurons: neurons.map_or(0, |neurons| neurons.shape().n_elements() as u64),
+                n_weights: variable.map_or(0, |v| v.dims.iter().product::<usize>() as u64),
                 n_biases: if has_bias { output.channels as u64 } else { 0 },
                 dense_macs: (output.n_elements() * fan_in) as u64,
                 n_synapses: fan_out.iter().sum::<u64>() * input.channels as u64,
@@ -112,11 +185,11 @@ impl Counter {
                 sent_spikes: 0,
                 sent_ones: 0,
             });
-            let of_received = folded(&fan_out, sent, &pools);
+            let sent = graph.node(weights.source).shape();
+            let of_received = folded(&fan_out, sent, &weights.pools);
             counter.fans.push(Fan { of_input: fan_out, of_received });
-            bits_before = bits;
-            sent = output;
-            pools.clear();
+            let of_neurons = weights.neurons.map(|neurons| code_of(&graph, neurons, input_bits));
+            counter.codes.push([Some(code), of_neurons]);
         }
         Ok(counter)
     }
@@ -126,34 +199,37 @@ impl Counter {
     /// # Errors
     /// If `x_seq` does not fit the network.
     pub fn add(&mut self, network: &Network, x_seq: &Tensor) -> Result<(), Error> {
-        let Trace { layers, .. } = network.trace(x_seq)?;
-        let (time_steps, batch_size) = (x_seq.dim(0)? as u64, x_seq.dim(1)? as u64);
-        self.counts.time_steps = time_steps;
-        self.counts.n_samples += batch_size;
-        // Spikes that one layer sends are those that the next receives: read once.
-        let mut sent_before: Option<Vec<f32>> = None;
+        let (time_steps, batch_size) = (x_seq.dim(0)?, x_seq.dim(1)?);
+        self.counts.time_steps = time_steps as u64;
+        self.counts.n_samples += batch_size as u64;
+        let mut membranes = Membranes::default();
+        for step in 0..time_steps {
+            let layers = network.trace_step(&x_seq.get(step)?, &mut membranes)?;
+            self.add_step(&layers, batch_size as u64)?;
+        }
+        Ok(())
+    }
+
+    fn add_step(&mut self, layers: &[LayerTrace], batch_size: u64) -> Result<(), Error> {
         for (i, trace) in layers.iter().enumerate() {
-            let LayerTrace { received, input, sent } = trace;
+            let LayerTrace { received, input, sent, node: _ } = trace;
             let (counts, fan) = (&mut self.counts.layers[i], &self.fans[i]);
-            let input = values(input)?;
-            let sent = values(sent)?;
-            let of_input = Spikes::count(&input, &fan.of_input, counts.input_bits);
+            let [Some(code), of_neurons] = self.codes[i] else { continue };
+            let of_input = Spikes::count(&values(input)?, &fan.of_input, code);
             let of_received = match &fan.of_received {
-                Some(fan_out) => {
-                    let received = sent_before.take().map_or_else(|| values(received), Ok)?;
-                    Spikes::count(&received, fan_out, counts.input_bits)
-                }
+                Some(fan_out) => Spikes::count(&values(received)?, fan_out, code),
                 None => of_input,
             };
             counts.received_spikes += of_received.n;
             counts.synaptic_events += of_received.events;
             counts.serial_events += of_received.serial_events;
             counts.effective_macs += of_input.events;
-            counts.neuron_updates += counts.n_neurons * time_steps * batch_size;
-            let of_sent = Spikes::count(&sent, &[1], counts.bits);
-            counts.sent_spikes += of_sent.n;
-            counts.sent_ones += of_sent.serial_events;
-            sent_before = Some(sent);
+            counts.neuron_updates += counts.n_neurons * batch_size;
+            if let (Some(sent), Some(code)) = (sent, of_neurons) {
+                let of_sent = Spikes::count(&values(sent)?, &[1], code);
+                counts.sent_spikes += of_sent.n;
+                counts.sent_ones += of_sent.serial_events;
+            }
         }
         Ok(())
     }
@@ -166,11 +242,15 @@ impl Counter {
 
 /// The fan-outs of the places of a map `sent` that is pooled to the places of `fan_out`: each place
 /// has that of the place it is pooled into. `None` if some pooling takes the maximum.
-fn folded(fan_out: &[u64], sent: Shape, pools: &[(PoolKind, usize)]) -> Option<Vec<u64>> {
-    if pools.iter().any(|(kind, _)| *kind == PoolKind::Max) {
+fn folded(fan_out: &[u64], sent: Shape, pools: &[Pooling]) -> Option<Vec<u64>> {
+    if pools.iter().any(|pool| pool.kind == PoolKind::Max) {
         return None;
     }
-    let size: usize = pools.iter().map(|(_, size)| size).product();
+    // Behind a dense layer that reads a row, all places of a map are one.
+    if fan_out.len() == 1 {
+        return Some(vec![fan_out[0]; sent.height * sent.width]);
+    }
+    let size: usize = pools.iter().map(|pool| pool.size).product();
     let width = sent.width / size;
     let place = |i: usize| (i / sent.width / size) * width + i % sent.width / size;
     Some((0..sent.height * sent.width).map(|i| fan_out[place(i)]).collect())
@@ -191,17 +271,13 @@ struct Spikes {
 }
 
 impl Spikes {
-    /// `values` are maps one after the other, each as large as `fan_out`; levels are `value · (2^bits
-    /// − 1)`.
-    fn count(values: &[f32], fan_out: &[u64], bits: u32) -> Self {
-        let n_levels = ((1_u64 << bits) - 1) as f32;
+    /// `values` are maps one after the other, each as large as `fan_out`.
+    fn count(values: &[f32], fan_out: &[u64], code: Code) -> Self {
         let mut sum = Self::default();
         for map in values.chunks_exact(fan_out.len()) {
             for (value, fan_out) in map.iter().zip(fan_out) {
                 if *value != 0.0 {
-                    // Counts of events are whole numbers already; what is less than a level is one.
-                    let level = if *value > 1.0 { *value } else { value * n_levels };
-                    let ones = (level.round() as u64).count_ones().max(1);
+                    let ones = code.level(*value).count_ones().max(1);
                     sum.n += 1;
                     sum.events += fan_out;
                     sum.serial_events += fan_out * u64::from(ones);
@@ -219,11 +295,12 @@ mod tests {
     #[test]
     fn average_pooling_folds_into_the_fan_out_and_max_pooling_does_not() {
         let sent = Shape { channels: 1, height: 4, width: 4 };
-        let average = [(PoolKind::Average, 2)];
+        let pool = |kind| Pooling { kind, size: 2 };
+        let average = [pool(PoolKind::Average)];
         let expected = [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4];
         assert_eq!(folded(&[1, 2, 3, 4], sent, &average).unwrap(), expected);
-        assert_eq!(folded(&[1, 2, 3, 4], sent, &[(PoolKind::Max, 2)]), None);
-        let twice = [(PoolKind::Average, 2), (PoolKind::Average, 2)];
+        assert_eq!(folded(&[1, 2, 3, 4], sent, &[pool(PoolKind::Max)]), None);
+        let twice = [pool(PoolKind::Average), pool(PoolKind::Sum)];
         assert_eq!(folded(&[7], sent, &twice).unwrap(), [7; 16]);
     }
 
@@ -231,9 +308,14 @@ mod tests {
     fn levels_are_counted_by_the_ones_of_their_codes() {
         // Levels 0, 1, 2, 3 of two bits: 0, 1, 1 and 2 ones.
         let values = [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0];
-        let spikes = Spikes::count(&values, &[10], 2);
+        let code = Code::Levels { unit: 1.0 / 3.0, bits: 2 };
+        let spikes = Spikes::count(&values, &[10], code);
         assert_eq!((spikes.n, spikes.events, spikes.serial_events), (3, 30, 40));
         // Counts of three events: 11.
-        assert_eq!(Spikes::count(&[3.0], &[1], 8).serial_events, 2);
+        let input = Code::Input { bits: 8 };
+        assert_eq!(Spikes::count(&[3.0], &[1], input).serial_events, 2);
+        // A signed count of three: the sign is no event.
+        let counts = Code::Levels { unit: 1.0, bits: 3 };
+        assert_eq!(Spikes::count(&[-3.0], &[5], counts).serial_events, 10);
     }
 }
