@@ -1,7 +1,8 @@
 use mbspike_core::lif::{MAX_BITS, levels_of};
 use mbspike_core::spike::{Rounding, SpikeOutput};
 use mbspike_core::{Decay, LifParams, Reset, Shift, Surrogate};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapDeserializer;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::graph::Neurons;
 use crate::layer::{Adaptation, NeuronParams};
@@ -230,6 +231,26 @@ impl NeuronConfig {
     }
 }
 
+/// `"hard"` is short for `{ kind = "hard" }`.
+fn by_name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written<T> {
+        Name(String),
+        Table(T),
+    }
+    match Option::<Written<T>>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Written::Table(table)) => Ok(Some(table)),
+        Some(Written::Name(name)) => {
+            let table = MapDeserializer::new(std::iter::once(("kind", name)));
+            T::deserialize(table).map(Some)
+        }
+    }
+}
+
 fn bits_to_levels(name: &'static str, bits: u32) -> Result<u32> {
     if (1..=MAX_BITS).contains(&bits) {
         Ok(levels_of(bits))
@@ -265,13 +286,13 @@ pub struct NeuronTable {
     pub learnable_threshold: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learned_by: Option<LearnedBy>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "by_name", skip_serializing_if = "Option::is_none")]
     pub reset: Option<Reset>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detach_reset: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decay_input: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "by_name", skip_serializing_if = "Option::is_none")]
     pub surrogate: Option<Surrogate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shift: Option<Shift>,

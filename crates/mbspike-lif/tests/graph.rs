@@ -385,6 +385,14 @@ fn neurons_are_said_in_bits_levels_or_by_preset() {
         let error = resolve(text).unwrap().params(0, 1).unwrap_err().to_string();
         assert!(error.starts_with(part), "{text}: {error}");
     }
+    let short: NeuronTable =
+        toml::from_str("bits = 2\nreset = \"hard\"\nsurrogate = \"atan\"\nshift = 0.25").unwrap();
+    let long: NeuronTable = toml::from_str(
+        "bits = 2\nreset = { kind = \"hard\", v_reset = 0.0 }\n\
+         surrogate = { kind = \"atan\", alpha = 2.0 }\nshift = 0.25",
+    )
+    .unwrap();
+    assert_eq!(short, long);
     for (name, _) in NeuronConfig::PRESETS {
         let preset = NeuronConfig::preset(name).unwrap();
         let text = toml::to_string(&preset).unwrap();
