@@ -73,6 +73,7 @@ pub use inspect::{
     sparkline,
 };
 pub use loader::{Batch, Batches, Loader, LoaderConfig};
+pub use mbspike_core::InputCode;
 pub use order::shuffled;
 pub use recording::{is_recording, parse_csv, read_recording, recordings_in};
 pub use verify::{FileCheck, Listing, Verdict, list, verify};

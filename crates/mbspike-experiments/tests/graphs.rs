@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use mbspike_data::InputCode;
 use mbspike_experiments::config::Config;
 use mbspike_experiments::energy::Counter;
 use mbspike_experiments::sweep::Sweep;
@@ -82,7 +83,8 @@ fn layer_tables_and_neurons_read_back_as_themselves() {
 
 #[test]
 fn mistakes_in_layers_and_neurons_are_named() {
-    let of_tables = |this: &str, by: &str| parse(&TABLES.replace(this, by), "bits = 2").unwrap_err();
+    let of_tables =
+        |this: &str, by: &str| parse(&TABLES.replace(this, by), "bits = 2").unwrap_err();
     for (error, parts) in [
         (of_tables("kind = \"add\"", "kind = \"adds\""), ["graph.toml", "adds"]),
         (of_tables("\"stem\", \"conv1\"", "\"stem\", \"conv7\""), ["layer 3 (`add`)", "conv7"]),
@@ -124,7 +126,7 @@ fn counted(arch: &str, neuron: NeuronConfig) -> (Network, Vec<mbspike_energy::La
     let shape = network.graph().input_shape();
     let dims = (2, 1, shape.channels, shape.height, shape.width);
     let x_seq = Tensor::ones(dims, candle_core::DType::F32, &Device::Cpu).unwrap();
-    let mut counter = Counter::new(&config, 1).unwrap();
+    let mut counter = Counter::new(&config, InputCode::Binary).unwrap();
     counter.add(&network, &x_seq).unwrap();
     (network, counter.counts().layers.clone())
 }

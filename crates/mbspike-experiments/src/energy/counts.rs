@@ -1,7 +1,7 @@
 //! What a network does on samples, counted: the bridge from tensors to `mbspike_energy`.
 
 use candle_core::{DType, Tensor};
-use mbspike_data::EncoderKind;
+use mbspike_data::InputCode;
 use mbspike_energy::{ConvolutionShape, LayerCounts, LayerKind, OperationCounts};
 use mbspike_lif::graph::{Graph, NodeId, Op, Pooling, Role};
 use mbspike_lif::layer::NeuronParams;
@@ -10,8 +10,18 @@ use mbspike_lif::{LayerTrace, Membranes, Network, NetworkConfig, PoolKind, Shape
 use super::Error;
 use crate::config::Config;
 
-/// Bits of an input that is not binary: images of 256 levels, counts of events below 256.
-const INPUT_BITS: u32 = 8;
+/// Bits of a number that is not a level: a count (more where a larger one is seen), or an analog
+/// number as int8 can say it.
+const WORD_BITS: u32 = 8;
+
+/// Bits that a number of an input takes.
+fn bits_of(code: InputCode) -> u32 {
+    match code {
+        InputCode::Binary => 1,
+        InputCode::Levels { levels } => u32::BITS - levels.leading_zeros(),
+        InputCode::Counts | InputCode::Analog => WORD_BITS,
+    }
+}
 
 /// A layer of weights with the fan-outs of what it listens to.
 #[derive(Debug, Clone)]
@@ -23,7 +33,8 @@ struct Fan {
     of_received: Option<Vec<u64>>,
 }
 
-/// Counts operations batch by batch.
+/// Counts operations batch by batch, and in a batch step by step: of all that passes through the
+/// network it holds one step.
 #[derive(Debug, Clone)]
 pub struct Counter {
     counts: OperationCounts,
@@ -42,29 +53,24 @@ enum Code {
         /// Bits that the highest takes, and one for a sign.
         bits: u32,
     },
-    /// An input of so many bits: levels below 1, counts above.
-    Input {
-        /// Its bits.
-        bits: u32,
-    },
+    /// What the encoder says of the input, or analog.
+    Input(InputCode),
 }
 
 impl Code {
     fn bits(self) -> u32 {
         match self {
-            Self::Levels { bits, .. } | Self::Input { bits } => bits,
+            Self::Levels { bits, .. } => bits,
+            Self::Input(code) => bits_of(code),
         }
     }
 
-    /// The number's level.
-    fn level(self, value: f32) -> u64 {
-        let level = match self {
-            Self::Levels { unit, .. } => f64::from(value).abs() / unit,
-            // Counts of events are whole numbers already; what is less than a level is one.
-            Self::Input { .. } if value > 1.0 => f64::from(value),
-            Self::Input { bits } => f64::from(value) * ((1_u64 << bits) - 1) as f64,
-        };
-        level.round() as u64
+    /// The number's level or count; `None` for an analog number.
+    fn number(self, value: f32) -> Option<u64> {
+        match self {
+            Self::Levels { unit, .. } => Some((f64::from(value).abs() / unit).round() as u64),
+            Self::Input(code) => code.code_of(value),
+        }
     }
 }
 
@@ -73,24 +79,23 @@ fn spike_bits(params: &NeuronParams) -> u32 {
     params.lif.bits() + u32::from(params.signed)
 }
 
-/// What node `id` sends: the levels of neurons, or of a sum of such of one kind; all else as an input
-/// that is not binary.
-fn code_of(graph: &Graph, id: NodeId, input_bits: u32) -> Code {
+/// What node `id` sends: the levels of neurons, or of a sum of such of one kind; all else is analog.
+fn code_of(graph: &Graph, id: NodeId, input: InputCode) -> Code {
     let node = graph.node(id);
     match &node.op {
-        Op::Input(_) => Code::Input { bits: input_bits },
+        Op::Input(_) => Code::Input(input),
         Op::Neurons(neurons) => {
             Code::Levels { unit: neurons.params.level_output(), bits: spike_bits(&neurons.params) }
         }
         Op::Add(_) => {
             let codes: Vec<Code> =
-                node.inputs.iter().map(|input| code_of(graph, *input, input_bits)).collect();
+                node.inputs.iter().map(|id| code_of(graph, *id, input)).collect();
             let Code::Levels { unit, .. } = codes[0] else {
-                return Code::Input { bits: INPUT_BITS };
+                return Code::Input(InputCode::Analog);
             };
             let is_same = |code: &Code| matches!(code, Code::Levels { unit: u, .. } if *u == unit);
             if !codes.iter().all(is_same) {
-                return Code::Input { bits: INPUT_BITS };
+                return Code::Input(InputCode::Analog);
             }
             // A sum of `n` such levels takes so many bits more.
             let widest = codes.iter().map(|code| code.bits()).max().unwrap_or(1);
@@ -98,10 +103,10 @@ fn code_of(graph: &Graph, id: NodeId, input_bits: u32) -> Code {
             Code::Levels { unit, bits: widest + more }
         }
         // They pass on what they read.
-        Op::Pool(_) | Op::Flatten(_) | Op::Dropout(_) => code_of(graph, node.inputs[0], input_bits),
+        Op::Pool(_) | Op::Flatten(_) | Op::Dropout(_) => code_of(graph, node.inputs[0], input),
         // Currents.
         Op::Conv(_) | Op::Dense(_) | Op::Norm(_) | Op::Output(_) | Op::Vote(_) => {
-            Code::Input { bits: INPUT_BITS }
+            Code::Input(InputCode::Analog)
         }
     }
 }
@@ -112,43 +117,39 @@ impl Counter {
     /// # Errors
     /// If its layers do not fit together.
     pub fn of_run(config: &Config) -> Result<Self, Error> {
-        let input_bits = match config.encoder.kind {
-            EncoderKind::Poisson => 1,
-            EncoderKind::Direct | EncoderKind::EventFrame => INPUT_BITS,
-        };
-        Self::new(&config.network_config(), input_bits)
+        Self::new(&config.network_config(), config.encoder.code())
     }
 
-    /// For a network whose input has so many bits: 1 for zeros and ones.
+    /// For a network whose input is of this code.
     ///
     /// # Errors
     /// If its layers do not fit together.
-    pub fn new(config: &NetworkConfig, input_bits: u32) -> Result<Self, Error> {
+    pub fn new(config: &NetworkConfig, input: InputCode) -> Result<Self, Error> {
         let graph = config.graph()?;
         let mut counter =
             Self { counts: OperationCounts::default(), fans: Vec::new(), codes: Vec::new() };
         for weights in graph.weights() {
             let node = graph.node(weights.node);
-            let input = graph.node(weights.input).shape();
+            let reads = graph.node(weights.input).shape();
             let output = node.shape();
-            let code = code_of(&graph, weights.source, input_bits);
+            let code = code_of(&graph, weights.source, input);
             let (kind, fan_out, fan_in) = match &node.op {
                 Op::Conv(conv) => {
                     let shape = ConvolutionShape {
-                        height: input.height,
-                        width: input.width,
+                        height: reads.height,
+                        width: reads.width,
                         kernel: conv.kernel,
                         padding: conv.padding,
                         stride: conv.stride,
                         dilation: conv.dilation,
                         out_channels: conv.channels / conv.groups,
                     };
-                    (LayerKind::Convolution, shape.fan_out(), conv.fan_in(input.channels))
+                    (LayerKind::Convolution, shape.fan_out(), conv.fan_in(reads.channels))
                 }
                 // A dense layer, or a recurrent edge.
                 _ => {
-                    let fan_out = vec![output.channels as u64; input.height * input.width];
-                    (LayerKind::Dense, fan_out, input.n_elements())
+                    let fan_out = vec![output.channels as u64; reads.height * reads.width];
+                    (LayerKind::Dense, fan_out, reads.n_elements())
                 }
             };
             let role = if weights.is_recurrent { Role::Recurrent } else { Role::Weight };
@@ -176,7 +177,7 @@ impl Counter {
                 n_weights: variable.map_or(0, |v| v.dims.iter().product::<usize>() as u64),
                 n_biases: if has_bias { output.channels as u64 } else { 0 },
                 dense_macs: (output.n_elements() * fan_in) as u64,
-                n_synapses: fan_out.iter().sum::<u64>() * input.channels as u64,
+                n_synapses: fan_out.iter().sum::<u64>() * reads.channels as u64,
                 received_spikes: 0,
                 synaptic_events: 0,
                 serial_events: 0,
@@ -188,7 +189,7 @@ impl Counter {
             let sent = graph.node(weights.source).shape();
             let of_received = folded(&fan_out, sent, &weights.pools);
             counter.fans.push(Fan { of_input: fan_out, of_received });
-            let of_neurons = weights.neurons.map(|neurons| code_of(&graph, neurons, input_bits));
+            let of_neurons = weights.neurons.map(|neurons| code_of(&graph, neurons, input));
             counter.codes.push([Some(code), of_neurons]);
         }
         Ok(counter)
@@ -220,6 +221,7 @@ impl Counter {
                 Some(fan_out) => Spikes::count(&values(received)?, fan_out, code),
                 None => of_input,
             };
+            counts.input_bits = counts.input_bits.max(of_received.widest);
             counts.received_spikes += of_received.n;
             counts.synaptic_events += of_received.events;
             counts.serial_events += of_received.serial_events;
@@ -266,8 +268,10 @@ struct Spikes {
     n: u64,
     /// Of their fan-outs.
     events: u64,
-    /// Of their fan-outs times the ones in the codes of their levels.
+    /// Of their fan-outs times the ones in their binary codes.
     serial_events: u64,
+    /// Bits of the largest count.
+    widest: u32,
 }
 
 impl Spikes {
@@ -277,7 +281,17 @@ impl Spikes {
         for map in values.chunks_exact(fan_out.len()) {
             for (value, fan_out) in map.iter().zip(fan_out) {
                 if *value != 0.0 {
-                    let ones = code.level(*value).count_ones().max(1);
+                    let ones = match code.number(*value) {
+                        Some(number) => {
+                            if code == Code::Input(InputCode::Counts) {
+                                sum.widest = sum.widest.max(u64::BITS - number.leading_zeros());
+                            }
+                            // What is less than a level, after pooling, is sent as one.
+                            number.count_ones().max(1)
+                        }
+                        // Nothing is known of its bits: all of them are charged.
+                        None => WORD_BITS,
+                    };
                     sum.n += 1;
                     sum.events += fan_out;
                     sum.serial_events += fan_out * u64::from(ones);
@@ -308,14 +322,37 @@ mod tests {
     fn levels_are_counted_by_the_ones_of_their_codes() {
         // Levels 0, 1, 2, 3 of two bits: 0, 1, 1 and 2 ones.
         let values = [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0];
-        let code = Code::Levels { unit: 1.0 / 3.0, bits: 2 };
-        let spikes = Spikes::count(&values, &[10], code);
+        let spikes = Spikes::count(&values, &[10], Code::Levels { unit: 1.0 / 3.0, bits: 2 });
         assert_eq!((spikes.n, spikes.events, spikes.serial_events), (3, 30, 40));
-        // Counts of three events: 11.
-        let input = Code::Input { bits: 8 };
-        assert_eq!(Spikes::count(&[3.0], &[1], input).serial_events, 2);
-        // A signed count of three: the sign is no event.
+    }
+
+    #[test]
+    fn a_sign_is_no_event() {
         let counts = Code::Levels { unit: 1.0, bits: 3 };
         assert_eq!(Spikes::count(&[-3.0], &[5], counts).serial_events, 10);
+    }
+
+    #[test]
+    fn the_same_number_is_charged_by_what_it_is() {
+        let ones =
+            |code, value: f32| Spikes::count(&[value], &[1], Code::Input(code)).serial_events;
+        // One event is 1, not level 255 of 255: an eighth of it.
+        assert_eq!(ones(InputCode::Counts, 1.0), 1);
+        assert_eq!(ones(InputCode::Binary, 1.0), 1);
+        assert_eq!(ones(InputCode::levels_of_bits(8), 1.0), 8);
+        // Three events: 11. 255 and 256: 1111 1111 and 1 0000 0000.
+        assert_eq!([3.0, 255.0, 256.0].map(|n| ones(InputCode::Counts, n)), [2, 8, 1]);
+        assert_eq!(ones(InputCode::levels_of_bits(8), 128.0 / 255.0), 1);
+        assert_eq!([-0.3, 1.0, 2.5].map(|x| ones(InputCode::Analog, x)), [8, 8, 8]);
+    }
+
+    #[test]
+    fn a_count_beyond_a_word_widens_it() {
+        let widest = |n| Spikes::count(&[n], &[1], Code::Input(InputCode::Counts)).widest;
+        assert_eq!([1.0, 255.0, 256.0, 65_536.0].map(widest), [1, 8, 9, 17]);
+        assert_eq!(
+            Spikes::count(&[1.0], &[1], Code::Input(InputCode::levels_of_bits(3))).widest,
+            0
+        );
     }
 }
