@@ -7,8 +7,8 @@ use mbspike_lif::graph::{Graph, NodeId, Op, Pooling, Role};
 use mbspike_lif::layer::NeuronParams;
 use mbspike_lif::{LayerTrace, Membranes, Network, NetworkConfig, PoolKind, Shape};
 
-use super::Error;
 use crate::config::Config;
+use crate::error::Error;
 
 /// Bits of a number that is not a level: a count (more where a larger one is seen), or an analog
 /// number as int8 can say it.
