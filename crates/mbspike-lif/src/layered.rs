@@ -7,7 +7,7 @@ use mbspike_core::activity::Counts;
 use mbspike_core::conv::{MAX_KERNEL, conv2d};
 use mbspike_core::lif::LifOptions;
 use mbspike_core::pool::PoolKind;
-use mbspike_core::{bf16_gradient, bf16_operand};
+use mbspike_core::{bf16_gradient, bf16_operand, carried, carried_gradient};
 
 use crate::graph::{Conv, Graph, Neurons, NodeId, Op, Pooling, Role};
 use crate::layer::{Cells, Dropout, Pool, State, Wanted, readout};
@@ -150,7 +150,7 @@ impl Layered<'_> {
             let reads: Vec<Tensor> = node.inputs.iter().map(|id| values.read(*id)).collect();
             let value = match &node.op {
                 Op::Input(_) => {
-                    let seq = x_seq.to_dtype(dtype)?.to_device(device)?;
+                    let seq = carried(&x_seq.to_dtype(dtype)?.to_device(device)?)?;
                     counts.add(0, &seq)?;
                     seq
                 }
@@ -280,15 +280,25 @@ impl Layered<'_> {
             NORM_EPSILON,
             NORM_MOMENTUM,
         )?;
-        Ok(norm.forward_t(x, training)?)
+        let y = norm.forward_t(&carried_gradient(x)?, training)?;
+        if training {
+            // The statistics of a channel that nothing reaches any more decay to 0.
+            for role in [Role::RunningMean, Role::RunningVariance] {
+                if let Some(buffer) = self.variables.get(id, role) {
+                    buffer.var.set(&carried(&buffer.var.as_detached_tensor())?)?;
+                }
+            }
+        }
+        Ok(y)
     }
 
-    /// A weight as an operand: quantized where the network is.
+    /// A weight as an operand: quantized where the network is, and without subnormal numbers, which a
+    /// file of weights may have.
     fn weight(&self, id: NodeId, role: Role) -> Result<Tensor> {
-        let weight = self.variables.needed(id, role);
+        let weight = carried(self.variables.needed(id, role))?;
         match self.config.quantization {
-            Quantization::None => self.operand(weight),
-            Quantization::Int8 => self.operand(&fake_quantized(weight)?),
+            Quantization::None => self.operand(&weight),
+            Quantization::Int8 => self.operand(&fake_quantized(&weight)?),
         }
     }
 
