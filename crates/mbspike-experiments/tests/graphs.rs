@@ -101,7 +101,7 @@ fn mistakes_in_layers_and_neurons_are_named() {
     }
     let of_neurons = |neuron: &str| parse("arch = \"28x28-4c3-10o\"", neuron).unwrap_err();
     for (error, part) in [
-        (of_neurons("tau = 2.0"), "`bits`"),
+        (of_neurons("tau = 2.0"), "the key `neuron.bits` is missing"),
         (of_neurons("bits = 2\nlevels = 9"), "neuron.bits"),
         (of_neurons("levels = 0"), "neuron.levels"),
         (of_neurons("preset = \"ilff\""), "neuron.preset"),

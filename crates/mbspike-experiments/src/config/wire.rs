@@ -255,9 +255,7 @@ impl Network {
                     return fail("network.layer", message);
                 }
                 (None, None) => {
-                    let message = "network: the key `arch` (or `preset`, or `input` with \
-                                   `[[network.layer]]`) is missing"
-                        .to_owned();
+                    let message = "network: the key `arch` (or `preset`) is missing".to_owned();
                     return fail("network", message);
                 }
             },
@@ -329,8 +327,9 @@ impl Neuron {
             adaptation: self.adaptation,
         };
         if table.preset.is_none() && table.bits.is_none() && table.levels.is_none() {
-            let message = "neuron: the key `bits` (or `levels`, or `preset`) is missing".to_owned();
-            return Err(ConfigError::new(root.origin_of("neuron").clone(), message));
+            let origin = root.get("neuron").map_or_else(|| root.origin_of("neuron"), |n| &n.origin);
+            let message = "the key `neuron.bits` is missing".to_owned();
+            return Err(ConfigError::new(origin.clone(), message));
         }
         table.resolve().map_err(|error| {
             let (key, message) = match error {
