@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
-use mbspike_core::lif::{Decay, LifParams, Reset};
-use mbspike_lif::{Layer, NORM_EPSILON, Network, PoolKind, Precision, Quantization, Shape};
+use mbspike_core::lif::{Decay, Reset};
+use mbspike_lif::layer::NeuronParams;
+use mbspike_lif::{
+    ConvLayer, Layer, LearnedBy, NORM_EPSILON, Network, PoolKind, Precision, Quantization, Shape,
+};
 
 use super::{
     Error, Export, ExportOptions, Fate, METADATA, Mode, Note, READOUTS, exact, unsupported,
@@ -25,6 +28,12 @@ use crate::{
 pub fn export(network: &Network, options: &ExportOptions) -> Result<Export, Error> {
     let config = network.config();
     let named = network.parameters().iter().chain(network.buffers());
+    if config.neuron.learnable_threshold || config.neuron.learned_by != LearnedBy::Layer {
+        return unsupported(
+            "neuron",
+            "learned thresholds, and constants learned by channel, are not exported",
+        );
+    }
     let mut tensors = BTreeMap::new();
     for parameter in named {
         tensors.insert(parameter.name.clone(), parameter.var.as_detached_tensor());
@@ -54,14 +63,16 @@ pub fn export(network: &Network, options: &ExportOptions) -> Result<Export, Erro
     for (index, (layer, &output)) in layers.iter().zip(&shapes).enumerate() {
         let input = inputs[index];
         match *layer {
-            Layer::Conv { kernel, valid, .. } => {
+            Layer::Conv(conv) => {
+                if !conv.spiking {
+                    return without_neurons(layer);
+                }
                 n_conv += 1;
                 let norm = matches!(layers.get(index + 1), Some(Layer::BatchNorm)).then(|| {
                     n_norm += 1;
                     n_norm
                 });
-                let padding = if valid { 0 } else { kernel / 2 };
-                writer.convolution(n_conv, norm, input, padding)?;
+                writer.convolution(n_conv, norm, input, conv)?;
                 let params = config.neuron.params(n_lif, n_spiking)?;
                 n_lif += 1;
                 let shape = writer.dimensions(output);
@@ -82,7 +93,26 @@ pub fn export(network: &Network, options: &ExportOptions) -> Result<Export, Erro
                     "NIR has no node for maximum pooling; train with average pooling (`2a`)",
                 );
             }
+            Layer::Dense { spiking: false, .. } => return without_neurons(layer),
+            Layer::Dense { recurrent: true, .. } => {
+                return unsupported(
+                    &layer.to_string(),
+                    "recurrent edges are not exported yet; train without them",
+                );
+            }
+            Layer::Neurons | Layer::Residual { .. } | Layer::Table(_) => {
+                return unsupported(
+                    &layer.to_string(),
+                    "only networks in one row of convolutions, dense layers and pooling are exported",
+                );
+            }
             Layer::Dense { .. } | Layer::Output { .. } => {
+                if matches!(layers.get(index + 1), Some(Layer::BatchNorm)) {
+                    return unsupported(
+                        "bn",
+                        "batch normalization of a dense layer is not exported; that of a convolution is",
+                    );
+                }
                 n_dense += 1;
                 writer.dense(n_dense, input)?;
                 let is_output = matches!(layer, Layer::Output { .. });
@@ -193,7 +223,7 @@ impl Writer<'_> {
         index: usize,
         norm: Option<usize>,
         input: Shape,
-        padding: usize,
+        conv: ConvLayer,
     ) -> Result<(), Error> {
         let name = format!("conv{index}");
         let mut weight = self.array(&format!("{name}.weight"))?;
@@ -212,15 +242,16 @@ impl Writer<'_> {
                 format!("batch normalization `bn{norm}` is part of its weights and bias"),
             );
         }
+        let padding = if conv.valid { 0 } else { conv.dilation * (conv.kernel - 1) / 2 };
         self.add(
             &name,
             Kind::Conv2d(Conv2d {
                 input_shape: Some([input.height, input.width]),
                 weight,
-                stride: [1; 2],
+                stride: [conv.stride; 2],
                 padding: Padding::Zeros([padding; 2]),
-                dilation: [1; 2],
-                groups: 1,
+                dilation: [conv.dilation; 2],
+                groups: if conv.channels.is_some() { conv.groups } else { input.channels },
                 bias,
             }),
         );
@@ -269,11 +300,19 @@ impl Writer<'_> {
     fn neurons(
         &mut self,
         index: usize,
-        params: LifParams,
+        params: NeuronParams,
         shape: &[usize],
         reads_membrane: bool,
     ) -> Result<(), Error> {
         let name = format!("lif{index}");
+        if params != NeuronParams::from(params.lif) {
+            return unsupported(
+                &name,
+                "signed spikes, rounding to the nearest, counts, synaptic currents and rising \
+                 thresholds are not exported",
+            );
+        }
+        let params = params.lif;
         let tau_name = format!("{name}.tau");
         let tau = if self.tensors.contains_key(&tau_name) {
             self.array(&tau_name)?.to_f64().first().copied().unwrap_or(f64::NAN)
@@ -353,6 +392,10 @@ impl Writer<'_> {
         self.add(name, Kind::from(Linear { weight }));
         Ok(())
     }
+}
+
+fn without_neurons<T>(layer: &Layer) -> Result<T, Error> {
+    unsupported(&layer.to_string(), "weight layers without neurons are not exported")
 }
 
 /// What an LIF node cannot say of a neuron.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use candle_core::{Device, Tensor};
 use mbspike_core::Reset;
-use mbspike_lif::{Arch, Layer, NeuronConfig, PoolKind, Readout, Shape};
+use mbspike_lif::{Arch, ConvLayer, Layer, NeuronConfig, PoolKind, Readout, Shape};
 
 use super::{Error, Fate, Import, ImportOptions, METADATA, Note, READOUTS, exact, unsupported};
 use crate::{Array, Conv2d, Graph, Kind, Lif, Metadata, Node, Padding, Pool2d, Value};
@@ -283,7 +283,7 @@ impl Reader<'_> {
                 ),
             );
         }
-        let layer = Layer::Conv { channels, kernel, valid: !same };
+        let layer = Layer::Conv(ConvLayer { valid: !same, ..ConvLayer::new(channels, kernel) });
         self.weights(name, layer, &conv.weight, conv.bias.clone());
         Ok(())
     }
@@ -292,7 +292,7 @@ impl Reader<'_> {
         let &[neurons, _] = weight.shape() else {
             return unsupported(name, format!("its weight is {}, not a matrix", weight.describe()));
         };
-        self.weights(name, Layer::Dense { neurons }, weight, bias);
+        self.weights(name, Layer::dense(neurons), weight, bias);
         Ok(())
     }
 
@@ -421,7 +421,7 @@ impl Reader<'_> {
     }
 
     fn finish(mut self, metadata: Metadata) -> Result<Import, Error> {
-        let Some(Layer::Dense { neurons }) = self.layers.last().copied() else {
+        let Some(&Layer::Dense { neurons, .. }) = self.layers.last() else {
             return unsupported("graph", "its last layer is not a dense one");
         };
         self.layers.pop();
