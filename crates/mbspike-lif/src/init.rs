@@ -22,17 +22,22 @@ impl Initializer<'_> {
         let values: Vec<f64> =
             values.into_iter().map(|u| (2.0 * f64::from(u) - 1.0) * bound).collect();
         let tensor = Tensor::from_vec(values, dims, &Device::Cpu)?;
-        self.add(name, &tensor)
+        self.add(name, &tensor, None)
+    }
+
+    /// A time constant that starts at `tau` steps, and is never less than 1.
+    pub(crate) fn tau(&mut self, name: String, tau: f64) -> Result<usize> {
+        self.add(name, &Tensor::full(tau, 1, &Device::Cpu)?, Some(1.0))
     }
 
     /// A variable that starts at `value` everywhere.
     pub(crate) fn constant(&mut self, name: String, n: usize, value: f64) -> Result<usize> {
-        self.add(name, &Tensor::full(value, n, &Device::Cpu)?)
+        self.add(name, &Tensor::full(value, n, &Device::Cpu)?, None)
     }
 
-    fn add(&mut self, name: String, tensor: &Tensor) -> Result<usize> {
+    fn add(&mut self, name: String, tensor: &Tensor, at_least: Option<f64>) -> Result<usize> {
         let var = Var::from_tensor(&tensor.to_dtype(self.dtype)?.to_device(self.device)?)?;
-        self.parameters.push(Parameter { name, var });
+        self.parameters.push(Parameter { name, var, at_least });
         Ok(self.parameters.len() - 1)
     }
 }

@@ -1,6 +1,6 @@
 use candle_core::{DType, Device, Tensor};
 use mbspike_core::activity::Counts;
-use mbspike_core::{Decay, LifParams};
+use mbspike_core::{Decay, InputCode, LifParams};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -62,6 +62,8 @@ pub struct NetworkConfig {
     pub checkpoint_steps: Option<usize>,
     /// What weights and inputs are rounded to in the forward pass.
     pub quantization: Quantization,
+    /// What the numbers of its input are; decides how they are rounded where they are.
+    pub input: InputCode,
 }
 
 impl NetworkConfig {
@@ -76,6 +78,7 @@ impl NetworkConfig {
             precision: Precision::default(),
             checkpoint_steps: None,
             quantization: Quantization::default(),
+            input: InputCode::default(),
         }
     }
 }
@@ -248,7 +251,7 @@ impl Network {
                     unreachable!("only layers that spike have neurons")
                 };
                 let tau = match tau {
-                    Some(i) => Some(init.constant(format!("lif{i}.tau"), 1, config.neuron.tau)?),
+                    Some(i) => Some(init.tau(format!("lif{i}.tau"), config.neuron.tau)?),
                     None => None,
                 };
                 Ok(BuiltLif { params, tau, reads_membrane })
@@ -333,6 +336,23 @@ impl Network {
     /// quantized: saved with the weights, not trained.
     pub fn buffers(&self) -> &[Parameter] {
         &self.buffers
+    }
+
+    /// The first learnable time constant that is not a finite number any more, with its value.
+    ///
+    /// # Errors
+    /// If it cannot be copied from the device.
+    pub fn lost_tau(&self) -> Result<Option<(&str, f64)>> {
+        for Parameter { name, var, at_least } in &self.parameters {
+            if at_least.is_some() {
+                for value in var.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()? {
+                    if !value.is_finite() {
+                        return Ok(Some((name, value)));
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Names of the measuring positions: `input`, `lif1`, …, the output's last.
@@ -435,7 +455,7 @@ impl Network {
     pub fn input_range(&self) -> Result<Option<InputRange>> {
         let Some(buffer) = self.input_range else { return Ok(None) };
         let values = self.buffers[buffer].var.to_vec1::<f32>()?;
-        Ok(Some(InputRange { largest: values[0], is_whole: values[1] == 0.0 }))
+        Ok(Some(InputRange { largest: values[0], ..InputRange::of(self.config.input) }))
     }
 
     /// Rounds the weights of convolutions and dense layers, in place, to what int8 can say.

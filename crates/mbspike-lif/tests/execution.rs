@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 use candle_core::{DType, Device, Tensor};
-use mbspike_core::{Reset, Shift, Surrogate};
+use mbspike_core::{InputCode, Reset, Shift, Surrogate};
 use mbspike_lif::{
     Execution, Loss, LossKind, Network, NetworkConfig, Precision, Quantization, Readout, StepKey,
     StepOutput, one_hot,
@@ -160,7 +160,11 @@ fn a_quantized_step_is_a_step_of_the_rounded_network_whose_gradient_passes_strai
     for execution in [Execution::Fused, Execution::Layered] {
         let config =
             NetworkConfig { execution, ..NetworkConfig::new(ARCHS[0].parse().unwrap(), 2) };
-        let quantized = NetworkConfig { quantization: Quantization::Int8, ..config.clone() };
+        let quantized = NetworkConfig {
+            quantization: Quantization::Int8,
+            input: InputCode::Counts,
+            ..config.clone()
+        };
         let (x_seq, targets) = input(ARCHS[0], 4, 5);
         // On whole inputs nothing but the weights is rounded.
         let x_seq = x_seq.ceil().unwrap();
