@@ -1,7 +1,9 @@
 //! What training tells about itself while it goes on. Drawing it is the business of whoever
 //! listens.
 
-use crate::results::{EpochRecord, Summary};
+use mbspike_results::{EpochRecord, Summary};
+
+use crate::error::Error;
 use crate::sweep::Point;
 
 /// A training iteration that is done.
@@ -74,11 +76,16 @@ pub trait Observer: Sync {
 #[derive(Debug, Clone, Copy)]
 pub enum RunEnd<'a> {
     /// All epochs are done, or it diverged: the summary says.
-    Over(&'a Summary),
+    Over {
+        /// The run in one record.
+        summary: &'a Summary,
+        /// Whether it has left a checkpoint.
+        has_checkpoint: bool,
+    },
     /// It was asked to stop and has left a checkpoint.
     Stopped,
     /// It failed.
-    Failed(&'a crate::run::Error),
+    Failed(&'a Error),
 }
 
 /// Hears nothing.

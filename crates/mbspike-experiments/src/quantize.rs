@@ -13,8 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use mbspike_data::Loader;
+use mbspike_files::seal;
 use mbspike_lif::integer::{IntegerConfig, IntegerNetwork, IntegerWeights};
 use mbspike_lif::{InputRange, Network, Precision, Quantization};
+use mbspike_results::{Lock, write_json};
 use rayon::ThreadPool;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -22,16 +24,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, CHECKPOINT_FILE, Error as FileError};
 use crate::config::Config;
-use crate::evaluate::{self, EPOCH, evaluate, n_correct_of};
-use crate::folder::Lock;
+use crate::error::Error;
+use crate::evaluate::{self, EPOCH, Evaluation, evaluate};
+use crate::folder::read_point;
 use crate::observer::Observer;
-use crate::run::{CONFIG_FILE, Error, thread_pool};
-use crate::sweep::{Point, Sweep};
+use crate::pool::thread_pool;
+use crate::sweep::Point;
 
 /// The network of whole numbers, in the folder of its run.
 pub const QUANTIZED_FILE: &str = "quantized.safetensors";
-/// The accuracies of [`QuantizationReport::variants`], beside it.
-pub const VARIANTS_FILE: &str = "quantized.json";
+pub use mbspike_results::conversion::{VARIANTS_FILE, VariantKind};
 
 /// The metadata entries.
 const FORMAT: (&str, &str) = ("format", "mbspike-int8");
@@ -48,8 +50,18 @@ pub struct QuantizationReport {
     pub n_samples: usize,
     /// What the network of whole numbers is, but for its weights.
     pub network: IntegerConfig,
-    /// Accuracies, the network as it was trained first, that of whole numbers last.
+    /// Where activity is measured: `input`, `lif1`, ….
+    pub positions: Vec<String>,
+    /// The network as it was trained first, that of whole numbers last.
     pub variants: Vec<Variant>,
+    /// Layers that are silent in the last of them and were not in the first.
+    pub silent: Vec<SilentLayer>,
+}
+
+/// What [`VARIANTS_FILE`] holds.
+#[derive(Serialize)]
+struct Saved<'a> {
+    variants: &'a [Variant],
 }
 
 /// A network's accuracy in one arithmetic.
@@ -61,35 +73,55 @@ pub struct Variant {
     pub precision: Option<Precision>,
     /// Share of test samples classified as their label, in `0..=1`.
     pub test_accuracy: f64,
+    /// Mean loss of a test sample.
+    pub test_loss: f64,
+    /// Test samples by their label (rows) and the class they were given (columns).
+    pub confusion: Vec<Vec<u64>>,
+    /// Share of non-zero elements at each of [`QuantizationReport::positions`], in `0..=1`.
+    pub nonzero_rate: Vec<f64>,
+    /// Mean spike value at each position, in `0..=1`.
+    pub mean_spike: Vec<f64>,
 }
 
-/// An arithmetic that a trained network is evaluated in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum VariantKind {
-    /// As the run's config says.
-    AsTrained,
-    /// Weights, operands and neurons in f32; absent if that is how it was trained.
-    F32,
-    /// Operands of products rounded to bf16; absent if that is how it was trained.
-    Bf16,
-    /// Weights rounded to int8; inputs and neurons in f32.
-    Int8Weights,
-    /// Whole numbers throughout.
-    Integer,
-}
-
-impl VariantKind {
-    /// What it is, in words.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AsTrained => "as trained",
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16 operands",
-            Self::Int8Weights => "int8 weights, f32 neurons",
-            Self::Integer => "integers throughout",
+impl Variant {
+    fn new(kind: VariantKind, precision: Option<Precision>, evaluation: Evaluation) -> Self {
+        Self {
+            kind,
+            precision,
+            test_accuracy: evaluation.accuracy,
+            test_loss: evaluation.loss,
+            nonzero_rate: evaluation.activity.nonzero_rate(),
+            mean_spike: evaluation.activity.mean_value(),
+            confusion: evaluation.confusion,
         }
     }
+}
+
+/// A layer that spikes less than this share of what it did before is silent.
+const SILENT_SHARE: f64 = 0.1;
+
+/// A layer that quantization made silent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SilentLayer {
+    /// Its position.
+    pub position: String,
+    /// Its share of non-zero spikes before.
+    pub before: f64,
+    /// And after.
+    pub after: f64,
+}
+
+/// The layers whose share of non-zero spikes fell below a tenth of what it was.
+fn silent_layers(positions: &[String], before: &[f64], after: &[f64]) -> Vec<SilentLayer> {
+    let layers = positions.iter().zip(before.iter().zip(after));
+    layers
+        .filter(|(_, (before, after))| **after < SILENT_SHARE * **before)
+        .map(|(position, (before, after))| SilentLayer {
+            position: position.clone(),
+            before: *before,
+            after: *after,
+        })
+        .collect()
 }
 
 /// What [`evaluate_quantized`] finds.
@@ -101,6 +133,16 @@ pub struct QuantizedEvaluation {
     pub n_samples: usize,
     /// Share of them classified as their label, in `0..=1`.
     pub test_accuracy: f64,
+    /// Mean loss of a sample.
+    pub test_loss: f64,
+    /// Samples by their label (rows) and the class they were given (columns).
+    pub confusion: Vec<Vec<u64>>,
+    /// Where activity is measured: `input`, `lif1`, ….
+    pub positions: Vec<String>,
+    /// Share of non-zero elements at each position, in `0..=1`.
+    pub nonzero_rate: Vec<f64>,
+    /// Mean spike value at each position, in `0..=1`.
+    pub mean_spike: Vec<f64>,
 }
 
 /// Converts the checkpoint of the run in `folder` to a network of whole numbers, saves it there as
@@ -119,8 +161,7 @@ pub fn quantize_run(
     observer: &dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Option<QuantizationReport>, Error> {
-    let sweep = Sweep::read(&folder.join(CONFIG_FILE), settings)?;
-    let Some(point) = sweep.points.first() else { return Ok(None) };
+    let point = &read_point(folder, settings)?;
     let config = &point.config;
     let trained = load(folder, config)?;
     let _lock = Lock::try_lock(folder)?;
@@ -140,6 +181,7 @@ pub fn quantize_run(
     let integer = IntegerNetwork::from_network(&trained, range, config.encoder.time_steps)?;
 
     let mut variants = vec![];
+    let positions = trained.positions().to_vec();
     let is_plain = config.train.quantization.is_none();
     let as_trained = config.train.precision;
     let mut networks = vec![(VariantKind::AsTrained, as_trained, trained)];
@@ -169,35 +211,33 @@ pub fn quantize_run(
         else {
             return Ok(None);
         };
-        let precision = Some(precision);
-        variants.push(Variant { kind, precision, test_accuracy: evaluation.accuracy });
+        if !evaluation.loss.is_finite() {
+            let path = folder.join(CHECKPOINT_FILE);
+            return Err(Error::NotFinite { path, what: "the test loss", value: evaluation.loss });
+        }
+        variants.push(Variant::new(kind, Some(precision), evaluation));
     }
-    let Some(test_accuracy) = setting.evaluate(&integer, &test)? else { return Ok(None) };
-    variants.push(Variant { kind: VariantKind::Integer, precision: None, test_accuracy });
+    let Some(evaluation) = setting.evaluate(&integer, &test)? else { return Ok(None) };
+    variants.push(Variant::new(VariantKind::Integer, None, evaluation));
+    let silent = match &variants[..] {
+        [trained, .., whole] => {
+            silent_layers(&positions, &trained.nonzero_rate, &whole.nonzero_rate)
+        }
+        _ => vec![],
+    };
 
     let file = folder.join(QUANTIZED_FILE);
     save(&file, &integer)?;
-    let text = serde_json::to_vec_pretty(&variants).map_err(std::io::Error::from)?;
-    mbspike_files::write(&folder.join(VARIANTS_FILE), |file| file.write_all(&text))?;
+    write_json(&folder.join(VARIANTS_FILE), &Saved { variants: &variants })?;
     Ok(Some(QuantizationReport {
         folder: folder.to_owned(),
         file,
         n_samples: test.set().len(),
         network: integer.config().clone(),
+        positions,
         variants,
+        silent,
     }))
-}
-
-/// The accuracies that [`quantize_run`] found for the run in `folder`; `None` if it was not converted.
-///
-/// # Errors
-/// If the file cannot be read or is damaged.
-pub(crate) fn read_variants(folder: &Path) -> crate::results::Result<Option<Vec<Variant>>> {
-    let path = folder.join(VARIANTS_FILE);
-    if !path.is_file() {
-        return Ok(None);
-    }
-    crate::results::read_json(&path).map(Some)
 }
 
 /// Evaluates the network that [`quantize_run`] saved in `folder` on the run's test set; `None` if
@@ -211,8 +251,7 @@ pub fn evaluate_quantized(
     observer: &dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Option<QuantizedEvaluation>, Error> {
-    let sweep = Sweep::read(&folder.join(CONFIG_FILE), settings)?;
-    let Some(point) = sweep.points.first() else { return Ok(None) };
+    let point = &read_point(folder, settings)?;
     let file = folder.join(QUANTIZED_FILE);
     let integer = read(&file)?;
     let arch = &point.config.network.arch;
@@ -224,11 +263,22 @@ pub fn evaluate_quantized(
     let pool = thread_pool()?;
     let test = evaluate::loader(&point.config, dataset.test)?.with_pool(Arc::clone(&pool));
     let setting = Setting { point, observer, stop, pool: &pool };
-    Ok(setting.evaluate(&integer, &test)?.map(|test_accuracy| QuantizedEvaluation {
+    Ok(setting.evaluate(&integer, &test)?.map(|evaluation| QuantizedEvaluation {
         folder: folder.to_owned(),
         n_samples: test.set().len(),
-        test_accuracy,
+        test_accuracy: evaluation.accuracy,
+        test_loss: evaluation.loss,
+        positions: positions_of(&integer),
+        nonzero_rate: evaluation.activity.nonzero_rate(),
+        mean_spike: evaluation.activity.mean_value(),
+        confusion: evaluation.confusion,
     }))
+}
+
+/// `input`, `lif1`, …
+fn positions_of(network: &IntegerNetwork) -> Vec<String> {
+    let neurons = (1..=network.config().neurons.len()).map(|i| format!("lif{i}"));
+    std::iter::once("input".to_owned()).chain(neurons).collect()
 }
 
 fn load(folder: &Path, config: &Config) -> Result<Network, Error> {
@@ -247,7 +297,7 @@ struct Setting<'a> {
 impl Setting<'_> {
     /// The range of all inputs that `loader` makes.
     fn calibrate(&self, loader: &Loader) -> Result<Option<InputRange>, Error> {
-        let mut range = InputRange::default();
+        let mut range = InputRange::of(self.point.config.encoder.code());
         for (index, batch) in loader.epoch(EPOCH, 0).enumerate() {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -258,21 +308,27 @@ impl Setting<'_> {
         Ok(Some(range))
     }
 
-    /// The accuracy of a network of whole numbers.
-    fn evaluate(&self, network: &IntegerNetwork, loader: &Loader) -> Result<Option<f64>, Error> {
-        let (mut n_samples, mut n_correct) = (0, 0);
+    /// What a network of whole numbers does.
+    fn evaluate(
+        &self,
+        network: &IntegerNetwork,
+        loader: &Loader,
+    ) -> Result<Option<Evaluation>, Error> {
+        let config = &self.point.config;
+        let mut tally = evaluate::Tally::new(config.network.arch.n_classes());
         for (index, batch) in loader.epoch(EPOCH, 0).enumerate() {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let batch = batch?;
-            n_samples += batch.len();
-            let (x_seq, targets) = batch.into_tensors(&Device::Cpu)?;
-            let scores = self.pool.install(|| network.predict(&x_seq))?;
-            n_correct += n_correct_of(&scores, &targets)?.to_scalar::<u32>()? as usize;
+            let (x_seq, targets) = batch?.into_tensors(&Device::Cpu)?;
+            let (scores, activity) = self.pool.install(|| network.predict_with_activity(&x_seq))?;
+            let logits = network.logits(&scores, x_seq.dim(0)?, config.neuron.v_threshold)?;
+            let targets = targets.to_dtype(logits.dtype())?;
+            let loss = config.loss().forward_tensor(&logits, &targets)?;
+            tally.add(&scores, &targets, &loss, &activity)?;
             self.observer.on_quantization(self.point, "integer", index + 1, loader.n_batches());
         }
-        Ok(Some(n_correct as f64 / n_samples.max(1) as f64))
+        Ok(Some(tally.evaluation()))
     }
 }
 
@@ -309,6 +365,10 @@ fn save(file: &Path, network: &IntegerNetwork) -> Result<(), FileError> {
     let metadata =
         HashMap::from([(FORMAT.0.to_owned(), FORMAT.1.to_owned()), (NETWORK.to_owned(), config)]);
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(fail)?;
+    let (bytes, _) = seal::seal_safetensors(&bytes).map_err(|error| FileError::Content {
+        path: file.to_owned(),
+        message: error.to_string(),
+    })?;
     mbspike_files::write(file, |file| file.write_all(&bytes))?;
     Ok(())
 }
@@ -318,6 +378,8 @@ fn read(file: &Path) -> Result<IntegerNetwork, Error> {
     let bytes = fs_err::read(file)?;
     let fail = |message: String| FileError::Content { path: file.to_owned(), message };
     let damaged = |error| fail(format!("not a whole safetensors file: {error}"));
+    seal::check_safetensors(&bytes)
+        .map_err(|error| fail(format!("{error}; convert the run again: mbspike quantize")))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
     let metadata = header.metadata().clone().unwrap_or_default();
@@ -350,4 +412,18 @@ fn read(file: &Path) -> Result<IntegerNetwork, Error> {
     let weights = weights.collect::<Result<Vec<_>, FileError>>()?;
     let network = IntegerNetwork::new(config, weights);
     Ok(network.map_err(|error| fail(error.to_string()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SilentLayer, silent_layers};
+
+    #[test]
+    fn a_layer_that_lost_nine_tenths_of_its_spikes_is_silent() {
+        let positions = ["input", "lif1", "lif2", "lif3"].map(str::to_owned);
+        let (before, after) = ([0.4, 0.2, 0.0, 0.1], [0.4, 0.019, 0.0, 0.011]);
+        let silent = silent_layers(&positions, &before, &after);
+        let lif1 = SilentLayer { position: "lif1".to_owned(), before: 0.2, after: 0.019 };
+        assert_eq!(silent, [lif1]);
+    }
 }

@@ -272,6 +272,6 @@ mod tests {
         assert_eq!(step(InputCode::Counts, &[254.0]), Some(2.0));
         assert_eq!(step(InputCode::Analog, &[0.25, -0.5]), Some(0.5 / 127.0));
         // Black and white, but of a set of intensities: grey must not become black.
-        assert_eq!(step(InputCode::Levels { bits: 8 }, &[0.0, 1.0]), Some(1.0 / 127.0));
+        assert_eq!(step(InputCode::levels_of_bits(8), &[0.0, 1.0]), Some(1.0 / 127.0));
     }
 }

@@ -216,6 +216,21 @@ fn the_range_of_quantized_inputs_is_that_of_all_training_batches() {
 }
 
 #[test]
+fn a_time_constant_that_is_no_number_any_more_is_named() {
+    let mut config = NetworkConfig::new("6x6-2c3-3o".parse().unwrap(), 2);
+    config.neuron.learnable_tau = true;
+    let network = Network::new(&config, 7, &Device::Cpu).unwrap();
+    assert_eq!(network.lost_tau().unwrap(), None);
+    let tau = network.parameters().iter().find(|p| p.name == "lif2.tau").unwrap();
+    assert_eq!(tau.at_least, Some(1.0));
+    for value in [f32::INFINITY, f32::NAN] {
+        tau.var.set(&Tensor::new(&[value], &Device::Cpu).unwrap()).unwrap();
+        let (name, lost) = network.lost_tau().unwrap().unwrap();
+        assert_eq!((name, lost.is_nan()), ("lif2.tau", value.is_nan()));
+    }
+}
+
+#[test]
 fn recomputing_segments_changes_nothing() {
     let config = NetworkConfig::new(ARCHS[3].parse().unwrap(), 2);
     let whole = step(&config, Loss::default(), 7, 3);
