@@ -176,7 +176,7 @@ pub fn checksum_of_weights(folder: &Path) -> Result<Option<String>, Error> {
         Err(error) => return Err(error.into()),
     };
     let seal = seal::check_safetensors(&bytes).ok();
-    Ok(seal.and_then(|seal| seal.checksum()).map(|checksum| checksum.to_string()))
+    Ok(seal.and_then(seal::Seal::checksum).map(|checksum| checksum.to_string()))
 }
 
 /// Makes the weights in `folder` those that belong to the state that `network` and `ema` were

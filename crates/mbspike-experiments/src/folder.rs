@@ -142,13 +142,12 @@ impl Existing {
         // Of two that are one run, that which is over counts.
         runs.sort_by_key(|run| !run.join(SUMMARY_FILE).is_file());
         for run in runs {
-            let (identity, repeat, device) = match read_planned(&run)? {
-                Some(planned) => (planned.identity, planned.repeat, planned.device),
-                None => {
-                    let (repeat, device) = (repeat_before(&run)?, "cpu".to_owned());
-                    let config = read_toml(&run.join(CONFIG_FILE))?;
-                    (Identity::of(&config, repeat, &device), repeat, device)
-                }
+            let (identity, repeat, device) = if let Some(planned) = read_planned(&run)? {
+                (planned.identity, planned.repeat, planned.device)
+            } else {
+                let (repeat, device) = (repeat_before(&run)?, "cpu".to_owned());
+                let config = read_toml(&run.join(CONFIG_FILE))?;
+                (Identity::of(&config, repeat, &device), repeat, device)
             };
             there.by_run.entry(identity.run.clone()).or_insert_with(|| run.clone());
             there.repeats.insert(run.clone(), (repeat, device));

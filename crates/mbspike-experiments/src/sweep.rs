@@ -196,7 +196,7 @@ fn bounded(text: &str, max: usize) -> String {
         return text.to_owned();
     }
     let hash = hex::encode(&Sha256::digest(text)[..3]);
-    let end = (0..=max - hash.len() - 1).rev().find(|&at| text.is_char_boundary(at));
+    let end = (0..max - hash.len()).rev().find(|&at| text.is_char_boundary(at));
     format!("{}~{hash}", &text[..end.unwrap_or(0)])
 }
 

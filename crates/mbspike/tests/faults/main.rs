@@ -130,10 +130,17 @@ fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
                 visit(root, &path, into);
                 continue;
             }
+            // A folder of frames is shared by programs that do not know of each other: what a killed one
+            // left there goes when it is old.
+            if path.parent().unwrap().ends_with("frames")
+                && mbspike_files::is_partial(path.file_name().unwrap())
+            {
+                continue;
+            }
             let mut name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             if let Some((split, _)) = name.rsplit_once('-').filter(|_| name.ends_with(".frames")) {
                 // Recordings in other places are other recordings.
-                name = split.to_owned();
+                name.truncate(split.len());
             }
             let bytes = std::fs::read(&path).unwrap();
             into.insert(name, timeless(&path, bytes));
@@ -185,7 +192,7 @@ fn copy(from: &Path, to: &Path) {
         let path = entry.unwrap().path();
         let target = to.join(path.file_name().unwrap());
         if path.is_dir() {
-            copy(&path, &target)
+            copy(&path, &target);
         } else {
             std::fs::copy(&path, &target).unwrap();
         }
