@@ -397,7 +397,10 @@ impl Network {
         loss: Loss,
         key: StepKey,
     ) -> Result<DeferredStep> {
-        let (_, batch_size) = self.check_input(x_seq)?;
+        let (n_steps, batch_size) = self.check_input(x_seq)?;
+        if self.fused.is_none() {
+            check::check_batch(&self.config.arch, n_steps, batch_size)?;
+        }
         let expected = [batch_size, self.config.arch.n_classes()];
         if targets.dims() != expected {
             return Err(Error::Mismatch {

@@ -231,6 +231,22 @@ fn a_time_constant_that_is_no_number_any_more_is_named() {
 }
 
 #[test]
+fn batch_normalization_over_one_value_is_refused_and_not_a_nan() {
+    let arch = "3x3-2c3v-bn-3o";
+    let mut network =
+        Network::new(&NetworkConfig::new(arch.parse().unwrap(), 2), 7, &Device::Cpu).unwrap();
+    let mut step = |n_steps, batch_size| {
+        let (x_seq, targets) = input(arch, n_steps, batch_size);
+        let key = StepKey { seed: 0, iteration: 0 };
+        network.train_step(&x_seq, &targets, Loss::default(), key)
+    };
+    let error = step(1, 1).unwrap_err().to_string();
+    assert!(error.contains("batch normalization over a single value"), "{error}");
+    assert!(step(2, 1).unwrap().loss.is_finite());
+    assert!(step(1, 2).unwrap().loss.is_finite());
+}
+
+#[test]
 fn recomputing_segments_changes_nothing() {
     let config = NetworkConfig::new(ARCHS[3].parse().unwrap(), 2);
     let whole = step(&config, Loss::default(), 7, 3);
