@@ -126,7 +126,7 @@ fn logits_and_activity_are_those_of_the_network() {
             assert_eq!(got.n_elements, want.n_elements);
             let share = |n: u64| n as f64 / got.n_elements as f64;
             assert!((share(got.n_nonzero) - share(want.n_nonzero)).abs() < 5e-3);
-            let of_sum = (got.sum - want.sum).abs() / got.n_elements as f64;
+            let of_sum = (got.sum.value() - want.sum.value()).abs() / got.n_elements as f64;
             assert!(of_sum < 5e-3, "{readout:?}: {of_sum}");
         }
         assert_eq!(activity.positions.len(), network.positions().len());

@@ -185,7 +185,8 @@ fn weights_that_are_no_numbers_are_refused_by_eval_and_quantize() {
     let case = Case::new(CONFIG);
     let run = case.trained();
     let file = Path::new(&run).join("checkpoint.safetensors");
-    plant_outliers(&file, "fc1.weight", f32::NAN);
+    // Of a layer whose inputs all spike now and then: what is not computed is not seen.
+    plant_outliers(&file, "conv1.weight", f32::NAN);
     for arguments in [&["eval", &run][..], &["quantize", &run]] {
         let output = case.run(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");

@@ -2,6 +2,8 @@
 //! the sums it has a part in. Maps are channels last, so that the innermost loop runs over output
 //! channels.
 
+use mbspike_core::activity::Sum;
+
 use super::{IntegerNetwork, Spiking, Stage};
 use crate::{PoolKind, PositionActivity, Readout, Shape};
 
@@ -94,7 +96,9 @@ fn see(seen: Option<&mut PositionActivity>, codes: &[i32], unit: f64) {
         n_nonzero += u64::from(*code != 0);
         sum += i64::from(*code);
     }
-    seen.add(codes.len(), (n_nonzero, sum as f64 * unit));
+    let mut total = Sum::default();
+    total.add(sum as f64 * unit);
+    seen.add(codes.len(), (n_nonzero, total));
 }
 
 /// Channels first to channels last.
