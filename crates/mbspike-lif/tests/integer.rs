@@ -110,7 +110,7 @@ fn logits_and_activity_are_those_of_the_network() {
     for readout in [Readout::MeanSpike, Readout::LastMembrane, Readout::MaxMembrane] {
         let arch = ARCHS[1];
         let config = NetworkConfig { readout, ..config(arch, 3) };
-        let mut network = Network::new(&config, 5, &Device::Cpu).unwrap();
+        let network = Network::new(&config, 5, &Device::Cpu).unwrap();
         let x_seq = input(arch, [6, 20], 1, true);
         let integer = IntegerNetwork::from_network(&network, range(&x_seq, true), 6).unwrap();
         network.quantize_weights().unwrap();
@@ -143,7 +143,7 @@ fn scores_are_close_to_those_of_the_network_with_quantized_weights() {
                 config.neuron.reset = reset;
                 config.neuron.tau = 3.0;
                 config.neuron.v_threshold = 0.1;
-                let mut network = Network::new(&config, 9, &Device::Cpu).unwrap();
+                let network = Network::new(&config, 9, &Device::Cpu).unwrap();
                 // Normalization that is not the identity, one channel turned around.
                 for p in network.parameters().iter().chain(network.buffers()) {
                     let Some((_, part)) = p.name.strip_prefix("bn").and_then(|n| n.split_once('.'))
