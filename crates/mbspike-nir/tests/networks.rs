@@ -120,7 +120,7 @@ fn one_bit_with_hard_reset_is_nodes_of_nir_and_computes_the_same() {
         for bias in [false, true] {
             let mut config = config(arch, 1, Reset::Hard { v_reset: 0.0 });
             config.bias = bias;
-            let mut network = network(&config);
+            let network = network(&config);
             let export = exported(&network, Mode::Strict);
             assert!(export.notes.iter().all(|note| note.fate == Fate::Converted));
             let n_lif = export.graph.nodes.values().filter(|n| matches!(n.kind, Kind::Lif(_)));
@@ -141,7 +141,7 @@ fn graded_spikes_with_soft_reset_are_graphs_that_compute_the_same() {
             // Off the grid of the weights: thirds and sevenths of spikes are rounded, there and here
             // differently, and no membrane may lie at an edge.
             config.neuron.v_threshold = 0.97 * f64::from((1 << bits) - 1);
-            let mut network = network(&config);
+            let network = network(&config);
             let export = exported(&network, Mode::Exact);
             let x_seq = input(&config, 6, 2);
             let logits = network.predict(&x_seq).unwrap().logits;
@@ -217,7 +217,7 @@ fn a_lossy_export_says_what_is_lost_and_its_metadata_bring_it_back() {
 #[test]
 fn batch_normalization_is_folded_and_dropout_left_out() {
     let config = config("6x6-3c3-bn-2a-dp0.5-4o", 1, Reset::Hard { v_reset: 0.0 });
-    let mut network = network(&config);
+    let network = network(&config);
     let set = |name: &str, values: [f32; 3]| {
         let mut all = network.parameters().iter().chain(network.buffers());
         let parameter = all.find(|parameter| parameter.name == name).unwrap();
@@ -241,7 +241,7 @@ fn a_readout_of_membranes_is_a_leaky_integrator() {
     for readout in [Readout::LastMembrane, Readout::MaxMembrane] {
         let mut config = config("4x4-6-3o", 1, Reset::Hard { v_reset: 0.0 });
         config.readout = readout;
-        let mut network = network(&config);
+        let network = network(&config);
         let export = exported(&network, Mode::Strict);
         assert!(matches!(export.graph.nodes["lif2"].kind, Kind::Li(_)));
         let x_seq = input(&config, 5, 2);
