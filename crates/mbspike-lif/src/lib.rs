@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 pub mod arch;
+mod batch;
 mod dropout;
 mod error;
 mod fused;

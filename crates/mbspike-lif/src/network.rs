@@ -3,7 +3,8 @@ use mbspike_core::LifParams;
 use mbspike_core::activity::Counts;
 use serde::{Deserialize, Serialize};
 
-use crate::fused::{Fused, Plan};
+use crate::batch::{self, Batch, Variables};
+use crate::fused::{self, Fused};
 use crate::init::Initializer;
 use crate::layered;
 use crate::quantization;
@@ -16,13 +17,24 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Execution {
-    /// Fused where it applies, else layered.
+    /// What is fastest for the network's shapes: fused or batch, or layered where neither applies.
     #[default]
     Auto,
     /// One sample at a time through all layers and steps, in the cache: f32 or bf16 on the CPU,
     /// without batch normalization and learnable time constants.
     Fused,
+    /// One layer at a time over the whole batch, in blocks that stay in the cache: f32 or bf16 on
+    /// the CPU.
+    Batch,
     /// One layer at a time over the whole batch, as tensor operations.
+    Layered,
+}
+
+/// The engine that a network is computed by.
+#[derive(Debug)]
+enum Engine {
+    Fused(Box<Fused>),
+    Batch(Box<Batch>),
     Layered,
 }
 
@@ -189,7 +201,7 @@ pub struct Network {
     positions: Vec<String>,
     /// The observed [`InputRange`] among the buffers, where inputs are quantized.
     input_range: Option<usize>,
-    fused: Option<Fused>,
+    engine: Engine,
 }
 
 impl Network {
@@ -319,11 +331,7 @@ impl Network {
             });
         }
         let parameters = init.parameters;
-        let fused = match (config.execution, Plan::new(config, &layers, device)) {
-            (Execution::Layered, _) | (Execution::Auto, Err(_)) => None,
-            (_, Ok(plan)) => Some(Fused::new(plan)),
-            (Execution::Fused, Err(reason)) => return Err(Error::CannotFuse { reason }),
-        };
+        let engine = choose_engine(config, &layers, &parameters, device)?;
         if config.checkpoint_steps == Some(0) {
             return Err(Error::InvalidParameter {
                 name: "checkpoint_steps",
@@ -331,7 +339,7 @@ impl Network {
                 got: "0".into(),
             });
         }
-        if config.checkpoint_steps.is_some() && fused.is_none() {
+        if config.checkpoint_steps.is_some() && !matches!(engine, Engine::Fused(_)) {
             return Err(Error::CannotFuse {
                 reason: "checkpoint_steps needs the fused execution, which this network is not \
                          computed by"
@@ -341,7 +349,7 @@ impl Network {
         let config = config.clone();
         let buffers = buffers.parameters;
         let device = device.clone();
-        Ok(Self { config, device, layers, parameters, buffers, positions, input_range, fused })
+        Ok(Self { config, device, layers, parameters, buffers, positions, input_range, engine })
     }
 
     /// What it was built from.
@@ -371,9 +379,13 @@ impl Network {
         &self.positions
     }
 
-    /// Whether it is computed one sample at a time through all layers.
-    pub fn is_fused(&self) -> bool {
-        self.fused.is_some()
+    /// Which code computes it; never [`Execution::Auto`].
+    pub fn execution(&self) -> Execution {
+        match self.engine {
+            Engine::Fused(_) => Execution::Fused,
+            Engine::Batch(_) => Execution::Batch,
+            Engine::Layered => Execution::Layered,
+        }
     }
 
     /// Forward pass, loss and backward pass of a batch: `x_seq` `[T, B, C, H, W]`, `targets`
@@ -421,18 +433,18 @@ impl Network {
         loss.validate()?;
         self.observe_input(x_seq)?;
         let x_seq = &self.quantized_input(x_seq)?;
-        match &mut self.fused {
-            Some(fused) => {
-                let step = fused.train_step(&self.parameters, x_seq, targets, loss, key)?;
-                Ok(DeferredStep {
-                    loss: Tensor::new(step.loss, &Device::Cpu)?,
-                    logits: step.logits,
-                    gradients: step.gradients,
-                    activity: step.activity.to_counts(),
-                })
-            }
-            None => layered::train_step(self, x_seq, targets, loss, key),
-        }
+        let variables = Variables { parameters: &self.parameters, buffers: &self.buffers };
+        let step = match &mut self.engine {
+            Engine::Fused(fused) => fused.train_step(&self.parameters, x_seq, targets, loss, key)?,
+            Engine::Batch(batch) => batch.train_step(variables, x_seq, targets, loss, key)?,
+            Engine::Layered => return layered::train_step(self, x_seq, targets, loss, key),
+        };
+        Ok(DeferredStep {
+            loss: Tensor::new(step.loss, &Device::Cpu)?,
+            logits: step.logits,
+            gradients: step.gradients,
+            activity: step.activity.to_counts(),
+        })
     }
 
     /// Class scores of a batch in evaluation mode: without dropout, with the running statistics of
@@ -453,13 +465,13 @@ impl Network {
     pub fn predict_deferred(&mut self, x_seq: &Tensor) -> Result<DeferredPrediction> {
         self.check_input(x_seq)?;
         let x_seq = &self.quantized_input(x_seq)?;
-        match &mut self.fused {
-            Some(fused) => {
-                let Prediction { logits, activity } = fused.predict(&self.parameters, x_seq)?;
-                Ok(DeferredPrediction { logits, activity: activity.to_counts() })
-            }
-            None => layered::predict(self, x_seq),
-        }
+        let variables = Variables { parameters: &self.parameters, buffers: &self.buffers };
+        let Prediction { logits, activity } = match &mut self.engine {
+            Engine::Fused(fused) => fused.predict(&self.parameters, x_seq)?,
+            Engine::Batch(batch) => batch.predict(variables, x_seq)?,
+            Engine::Layered => return layered::predict(self, x_seq),
+        };
+        Ok(DeferredPrediction { logits, activity: activity.to_counts() })
     }
 
     /// What was seen of the input in training, where it is quantized.
@@ -544,4 +556,31 @@ impl Network {
             }),
         }
     }
+}
+
+/// The engine that the config asks for, or that is fastest for the shapes.
+fn choose_engine(
+    config: &NetworkConfig,
+    layers: &[Built],
+    parameters: &[Parameter],
+    device: &Device,
+) -> Result<Engine> {
+    let fused = || fused::Plan::new(config, layers, device);
+    let batch = || batch::Plan::new(config, layers, parameters, device);
+    let cannot = |engine, reason| Error::CannotExecute { engine, reason };
+    Ok(match config.execution {
+        Execution::Layered => Engine::Layered,
+        Execution::Fused => {
+            Engine::Fused(Box::new(Fused::new(fused().map_err(|r| cannot("fused", r))?)))
+        }
+        Execution::Batch => {
+            Engine::Batch(Box::new(Batch::new(batch().map_err(|r| cannot("batch", r))?)))
+        }
+        Execution::Auto => match (fused(), batch()) {
+            (Ok(_), Ok(plan)) if plan.is_wide() => Engine::Batch(Box::new(Batch::new(plan))),
+            (Ok(plan), _) => Engine::Fused(Box::new(Fused::new(plan))),
+            (Err(_), Ok(plan)) => Engine::Batch(Box::new(Batch::new(plan))),
+            (Err(_), Err(_)) => Engine::Layered,
+        },
+    })
 }

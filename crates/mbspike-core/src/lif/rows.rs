@@ -102,7 +102,7 @@ pub(super) fn step_row_in_place<
 /// One step back of one neuron: from the gradient of its spike and of its membrane after reset to
 /// those of its input and of its membrane before. `ds` is the surrogate's derivative at `h`.
 #[inline(always)]
-fn step_back<T: Real, const RESET: u8, const DETACH: bool, const FMA: bool>(
+pub(super) fn step_back<T: Real, const RESET: u8, const DETACH: bool, const FMA: bool>(
     grad_s: T,
     grad_v: T,
     h: T,

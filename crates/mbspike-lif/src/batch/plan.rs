@@ -1,0 +1,295 @@
+//! A network as stages of the batch engine: the one file that reads the layers a network is built of.
+
+use candle_core::Device;
+use mbspike_core::LifParams;
+use mbspike_core::conv::{Conv, ConvShape, ImageLayout, padded_channels};
+use mbspike_core::pool::Pool;
+
+use crate::network::{Built, BuiltLif, Norm};
+use crate::{Layer, NetworkConfig, Parameter, Precision, Quantization, Readout, Shape};
+
+/// What the whole batch goes through, in order.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Weights and neurons, with what lies between and right after them.
+    Neurons(Box<Neurons>),
+    /// Pooling that does not follow neurons directly.
+    Pool(Pool),
+    /// Dropout; `index` counts such layers.
+    Dropout { p: f64, index: usize },
+}
+
+/// A layer of weights, batch normalization where it has one, neurons, and the pooling right after.
+/// Numbers are places among the network's parameters.
+#[derive(Debug)]
+pub(super) struct Neurons {
+    pub(super) product: Product,
+    pub(super) weight: usize,
+    pub(super) bias: Option<usize>,
+    pub(super) norm: Option<Norm>,
+    pub(super) lif: LifParams,
+    pub(super) tau: Option<usize>,
+    pub(super) pool: Option<Pool>,
+    /// Of the neurons, without padding.
+    pub(super) layout: ImageLayout,
+}
+
+/// How inputs become sums.
+#[derive(Debug)]
+pub(super) enum Product {
+    Conv(Box<Conv>),
+    Dense(Dense),
+}
+
+/// A dense layer of a channels-last input.
+#[derive(Debug)]
+pub(super) struct Dense {
+    pub(super) n_in: usize,
+    pub(super) n_out: usize,
+    /// Outputs rounded up to whole vectors.
+    pub(super) out_stride: usize,
+    /// The column of the weight that each input multiplies; padding channels have none.
+    pub(super) columns: Vec<Option<u32>>,
+    /// Inputs that have a column, as `(input, column)`: chunk by chunk of [`PACK_ROWS`] image
+    /// pixels or single inputs, in the order of columns within each.
+    pub(super) order: Vec<Vec<(u32, u32)>>,
+    /// Inputs in a chunk of `order`.
+    pub(super) chunk: usize,
+}
+
+/// Weights of a dense layer up to which the fused execution is faster.
+const MOST_FUSED_WEIGHTS: usize = 32 * 1024;
+
+/// Pixels, or inputs that are pixels of their own, whose weights are reordered together.
+const PACK_ROWS: usize = 16;
+
+impl Dense {
+    fn new(input: &ImageLayout, n_out: usize) -> Self {
+        let n_pixels = input.height * input.width;
+        let columns: Vec<Option<u32>> = (0..n_pixels * input.stride)
+            .map(|i| {
+                let (pixel, channel) = (i / input.stride, i % input.stride);
+                (channel < input.channels).then_some((channel * n_pixels + pixel) as u32)
+            })
+            .collect();
+        let chunk = if n_pixels == 1 { PACK_ROWS } else { PACK_ROWS * input.stride };
+        let order = columns
+            .chunks(chunk)
+            .enumerate()
+            .map(|(of_chunk, columns)| {
+                let mut order: Vec<(u32, u32)> = (of_chunk * chunk..)
+                    .zip(columns)
+                    .filter_map(|(i, column)| column.map(|column| (i as u32, column)))
+                    .collect();
+                order.sort_by_key(|(_, column)| *column);
+                order
+            })
+            .collect();
+        let out_stride = padded_channels(n_out);
+        Self { n_in: columns.len(), n_out, out_stride, columns, order, chunk }
+    }
+
+    /// Columns of the weight.
+    pub(super) fn n_columns(&self) -> usize {
+        self.columns.iter().flatten().count()
+    }
+}
+
+/// A stage with the layouts around it.
+#[derive(Debug)]
+pub(super) struct PlannedStage {
+    pub(super) stage: Stage,
+    /// How it reads its input, and how it writes its output: with the padding that the next stage
+    /// asks for.
+    pub(super) input: ImageLayout,
+    pub(super) output: ImageLayout,
+    /// Whether the gradient of its input is wanted: whether anything before it learns.
+    pub(super) needs_input_gradient: bool,
+    /// Where its activity is counted, if it spikes.
+    pub(super) position: Option<usize>,
+    /// Whether its output is an operand of a product computed in bf16.
+    pub(super) rounds_output: bool,
+}
+
+impl PlannedStage {
+    /// The stage's neurons, if it has any.
+    pub(super) fn neurons(&self) -> Option<&Neurons> {
+        match &self.stage {
+            Stage::Neurons(neurons) => Some(neurons),
+            Stage::Pool(_) | Stage::Dropout { .. } => None,
+        }
+    }
+}
+
+/// The network as stages, with everything that depends on sizes alone.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(super) stages: Vec<PlannedStage>,
+    pub(super) input: ImageLayout,
+    pub(super) rounds_input: bool,
+    pub(super) n_outputs: usize,
+    /// Outputs in a group that votes; 1 where there is no vote.
+    pub(super) group: usize,
+    pub(super) readout: Readout,
+    pub(super) reads_membrane: bool,
+    pub(super) bf16: bool,
+    /// Whether weights are rounded to int8.
+    pub(super) int8: bool,
+}
+
+fn unpadded(shape: Shape, stride: usize) -> ImageLayout {
+    let Shape { channels, height, width } = shape;
+    ImageLayout { height, width, channels, stride, padding: 0 }
+}
+
+/// The layout without its padding.
+pub(super) fn without_padding(layout: &ImageLayout) -> ImageLayout {
+    ImageLayout { padding: 0, ..*layout }
+}
+
+impl Plan {
+    /// Plans a network, or says why it cannot be computed a layer at a time in this way.
+    pub(crate) fn new(
+        config: &NetworkConfig,
+        layers: &[Built],
+        parameters: &[Parameter],
+        device: &Device,
+    ) -> Result<Self, String> {
+        if !device.is_cpu() {
+            return Err("it runs on the CPU only".into());
+        }
+        if config.precision == Precision::F64 {
+            return Err("it computes in f32 or bf16, not in f64".into());
+        }
+        if config.checkpoint_steps.is_some() {
+            return Err("checkpoint_steps needs the fused execution".into());
+        }
+        let mut shapes = config.arch.shapes().map_err(|e| e.to_string())?;
+        // Batch normalization is a layer of the notation but not of `layers`.
+        let mut is_norm = config.arch.layers.iter().map(|l| *l == Layer::BatchNorm);
+        shapes.retain(|_| !is_norm.next().unwrap_or(false));
+
+        let input = unpadded(config.arch.input, config.arch.input.channels);
+        let mut plan = Self {
+            stages: vec![],
+            input,
+            rounds_input: false,
+            n_outputs: 0,
+            group: 1,
+            readout: config.readout,
+            reads_membrane: config.readout.reads_membrane(),
+            bf16: config.precision == Precision::Bf16,
+            int8: config.quantization == Quantization::Int8,
+        };
+        let (mut at, mut n_positions, mut learns) = (input, 1, false);
+        for (layer, shape) in layers.iter().zip(shapes) {
+            let mut position = None;
+            let (stage, output) = match layer {
+                Built::Conv { weight, bias, padding, norm, lif } => {
+                    let conv_shape = ConvShape {
+                        in_channels: at.channels,
+                        out_channels: shape.channels,
+                        height: at.height,
+                        width: at.width,
+                        kernel: kernel_of(parameters, *weight)?,
+                        padding: *padding,
+                    };
+                    let conv = Conv::new(conv_shape, at.stride).map_err(|e| e.to_string())?;
+                    let layout = *conv.y_layout();
+                    position = Some(n_positions);
+                    let product = Product::Conv(Box::new(conv));
+                    (neurons(product, (*weight, *bias), *norm, lif, layout), layout)
+                }
+                Built::Dense { weight, bias, lif } => {
+                    let dense = Dense::new(&at, shape.channels);
+                    position = Some(n_positions);
+                    plan.n_outputs = shape.channels;
+                    let layout = unpadded(shape, dense.out_stride);
+                    let product = Product::Dense(dense);
+                    (neurons(product, (*weight, *bias), None, lif, layout), layout)
+                }
+                Built::Pool { kind, size } => {
+                    let pool = Pool { kind: *kind, size: *size };
+                    let output = unpadded(shape, at.stride);
+                    // Pooling right after neurons belongs to their stage.
+                    if let Some(PlannedStage { stage: Stage::Neurons(before), output: out, .. }) =
+                        plan.stages.last_mut()
+                        && before.pool.is_none()
+                    {
+                        before.pool = Some(pool);
+                        *out = output;
+                        at = output;
+                        continue;
+                    }
+                    (Stage::Pool(pool), output)
+                }
+                Built::Dropout { p, index } => (Stage::Dropout { p: *p, index: *index }, at),
+                Built::Vote { group } => {
+                    plan.group = *group;
+                    continue;
+                }
+            };
+            n_positions += usize::from(position.is_some());
+            plan.stages.push(PlannedStage {
+                stage,
+                input: at,
+                output,
+                needs_input_gradient: learns,
+                position,
+                rounds_output: false,
+            });
+            learns |= position.is_some();
+            at = output;
+        }
+        plan.meet_consumers();
+        Ok(plan)
+    }
+
+    /// Whether some layer has so many weights that reading them for every sample costs more than
+    /// what the fused execution saves.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.stages.iter().filter_map(PlannedStage::neurons).any(|neurons| match &neurons.product {
+            Product::Dense(dense) => dense.n_in * dense.out_stride > MOST_FUSED_WEIGHTS,
+            Product::Conv(_) => false,
+        })
+    }
+
+    /// Gives each layout the padding, and each output the rounding, that the stage reading it asks
+    /// for.
+    fn meet_consumers(&mut self) {
+        for i in 0..self.stages.len() {
+            let Stage::Neurons(neurons) = &self.stages[i].stage else { continue };
+            let padding = match &neurons.product {
+                Product::Conv(conv) => conv.shape().padding,
+                Product::Dense(_) => 0,
+            };
+            self.stages[i].input.padding = padding;
+            match i.checked_sub(1) {
+                Some(before) => {
+                    self.stages[before].output.padding = padding;
+                    self.stages[before].rounds_output = self.bf16;
+                }
+                None => {
+                    self.input.padding = padding;
+                    self.rounds_input = self.bf16;
+                }
+            }
+        }
+    }
+}
+
+fn neurons(
+    product: Product,
+    (weight, bias): (usize, Option<usize>),
+    norm: Option<Norm>,
+    lif: &BuiltLif,
+    layout: ImageLayout,
+) -> Stage {
+    let (lif, tau) = (lif.params, lif.tau);
+    Stage::Neurons(Box::new(Neurons { product, weight, bias, norm, lif, tau, pool: None, layout }))
+}
+
+/// The side of a convolution's kernel.
+fn kernel_of(parameters: &[Parameter], weight: usize) -> Result<usize, String> {
+    parameters[weight].var.dim(3).map_err(|e| e.to_string())
+}
