@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use candle_core::Device;
+use candle_core::{Device, DeviceLocation};
 
 use crate::Result;
 
@@ -39,6 +39,18 @@ impl DeviceName {
                 device: self,
                 reason: "built without CUDA (the feature `cuda`)".to_owned(),
             }),
+        }
+    }
+}
+
+impl From<&Device> for DeviceName {
+    /// The name of a device that is open.
+    fn from(device: &Device) -> Self {
+        match device.location() {
+            DeviceLocation::Cpu => Self::Cpu,
+            DeviceLocation::Cuda { gpu_id } | DeviceLocation::Metal { gpu_id } => {
+                Self::Cuda(gpu_id)
+            }
         }
     }
 }

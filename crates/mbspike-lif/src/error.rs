@@ -49,8 +49,16 @@ pub enum Error {
     #[error("the averaged weights are in use for evaluation; swap them out first")]
     Swapped,
     /// The fused execution was asked for and cannot compute the network.
-    #[error("the network cannot be fused: {reason}")]
+    #[error("{setting} asks for the fused execution, which cannot compute this network: {reason}")]
     CannotFuse {
+        /// The setting that asks for it: `execution` or `checkpoint_steps`.
+        setting: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The batch engine was asked for and cannot compute the network.
+    #[error("execution asks for the batch engine, which cannot compute this network: {reason}")]
+    CannotBatch {
         /// Why.
         reason: String,
     },

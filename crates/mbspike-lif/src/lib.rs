@@ -10,6 +10,7 @@
 
 pub mod arch;
 mod batch;
+pub mod check;
 mod dropout;
 mod error;
 mod fused;
@@ -27,6 +28,7 @@ pub mod schedule;
 mod trace;
 
 pub use arch::{Arch, ArchError, Layer, PoolKind, Shape};
+pub use check::check;
 pub use error::{Error, Result};
 pub use loss::{Loss, LossKind, Readout, one_hot};
 pub use monitor::{Activity, PositionActivity};

@@ -4,6 +4,7 @@ use mbspike_core::activity::Counts;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{self, Batch, Variables};
+use crate::check;
 use crate::fused::{self, Fused};
 use crate::init::Initializer;
 use crate::layered;
@@ -209,38 +210,10 @@ impl Network {
     /// `seed`.
     ///
     /// # Errors
-    /// If the architecture does not fit together, a neuron's parameter is out of range, or
-    /// `execution` is [`Execution::Fused`] and the network cannot be fused; the message says why.
+    /// As [`check`](crate::check()), which asks the same without building anything.
     pub fn new(config: &NetworkConfig, seed: u64, device: &Device) -> Result<Self> {
+        let execution = check::execution(config, device.into())?;
         let shapes = config.arch.shapes()?;
-        if config.neuron.learnable_tau && config.readout.reads_membrane() {
-            return Err(Error::InvalidParameter {
-                name: "readout",
-                expected: "mean-spike where time constants are learnable",
-                got: format!("{:?}", config.readout),
-            });
-        }
-        if !config.quantization.is_none() && config.precision == Precision::F64 {
-            return Err(Error::InvalidParameter {
-                name: "quantization",
-                expected: "none where the precision is f64",
-                got: "int8".into(),
-            });
-        }
-        if !device.is_cpu() && config.precision == Precision::F64 {
-            return Err(Error::InvalidParameter {
-                name: "precision",
-                expected: "f32 or bf16 on a GPU",
-                got: "f64".into(),
-            });
-        }
-        if !device.is_cpu() && !config.quantization.is_none() {
-            return Err(Error::InvalidParameter {
-                name: "quantization",
-                expected: "none on a GPU",
-                got: "int8".into(),
-            });
-        }
         let dtype = if config.precision == Precision::F64 { DType::F64 } else { DType::F32 };
         let empty = || Initializer { seed, dtype, device, parameters: vec![] };
         let (mut init, mut buffers) = (empty(), empty());
@@ -251,13 +224,10 @@ impl Network {
         let mut layers: Vec<Built> = vec![];
         let mut positions = vec!["input".to_owned()];
         let (mut n_conv, mut n_dense, mut n_norm, mut n_dropout) = (0, 0, 0, 0);
-        let is_spiking = |layer: &Layer| {
-            matches!(layer, Layer::Conv { .. } | Layer::Dense { .. } | Layer::Output { .. })
-        };
-        let n_spiking = config.arch.layers.iter().filter(|layer| is_spiking(layer)).count();
+        let n_spiking = config.arch.n_spiking();
         let inputs = std::iter::once(&config.arch.input).chain(&shapes);
         for (layer, input) in config.arch.layers.iter().zip(inputs) {
-            let lif = if is_spiking(layer) {
+            let lif = if layer.is_spiking() {
                 let index = positions.len();
                 positions.push(format!("lif{index}"));
                 let reads_membrane =
@@ -331,21 +301,14 @@ impl Network {
             });
         }
         let parameters = init.parameters;
-        let engine = choose_engine(config, &layers, &parameters, device)?;
-        if config.checkpoint_steps == Some(0) {
-            return Err(Error::InvalidParameter {
-                name: "checkpoint_steps",
-                expected: "at least 1",
-                got: "0".into(),
-            });
-        }
-        if config.checkpoint_steps.is_some() && !matches!(engine, Engine::Fused(_)) {
-            return Err(Error::CannotFuse {
-                reason: "checkpoint_steps needs the fused execution, which this network is not \
-                         computed by"
-                    .into(),
-            });
-        }
+        let engine = match execution {
+            Execution::Fused => Engine::Fused(Box::new(Fused::new(fused::Plan::new(config, &layers)?))),
+            Execution::Batch => {
+                let plan = batch::Plan::new(config, &layers, &parameters)?;
+                Engine::Batch(Box::new(Batch::new(plan)))
+            }
+            Execution::Auto | Execution::Layered => Engine::Layered,
+        };
         let config = config.clone();
         let buffers = buffers.parameters;
         let device = device.clone();
@@ -556,31 +519,4 @@ impl Network {
             }),
         }
     }
-}
-
-/// The engine that the config asks for, or that is fastest for the shapes.
-fn choose_engine(
-    config: &NetworkConfig,
-    layers: &[Built],
-    parameters: &[Parameter],
-    device: &Device,
-) -> Result<Engine> {
-    let fused = || fused::Plan::new(config, layers, device);
-    let batch = || batch::Plan::new(config, layers, parameters, device);
-    let cannot = |engine, reason| Error::CannotExecute { engine, reason };
-    Ok(match config.execution {
-        Execution::Layered => Engine::Layered,
-        Execution::Fused => {
-            Engine::Fused(Box::new(Fused::new(fused().map_err(|r| cannot("fused", r))?)))
-        }
-        Execution::Batch => {
-            Engine::Batch(Box::new(Batch::new(batch().map_err(|r| cannot("batch", r))?)))
-        }
-        Execution::Auto => match (fused(), batch()) {
-            (Ok(_), Ok(plan)) if plan.is_wide() => Engine::Batch(Box::new(Batch::new(plan))),
-            (Ok(plan), _) => Engine::Fused(Box::new(Fused::new(plan))),
-            (Err(_), Ok(plan)) => Engine::Batch(Box::new(Batch::new(plan))),
-            (Err(_), Err(_)) => Engine::Layered,
-        },
-    })
 }

@@ -144,7 +144,8 @@ impl Schedule {
         let gamma_is_valid = |gamma: f64| {
             check("scheduler.gamma", gamma, gamma > 0.0 && gamma.is_finite(), "finite and above 0")
         };
-        if let Some(WarmUp { factor, .. }) = self.warm_up() {
+        if let Some(WarmUp { factor, epochs, .. }) = self.warm_up() {
+            check("scheduler.warm_up.epochs", epochs as f64, epochs > 0, "at least 1")?;
             let valid = (0.0..=1.0).contains(&factor);
             check("scheduler.warm_up.factor", factor, valid, "in 0..=1")?;
         }

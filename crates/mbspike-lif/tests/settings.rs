@@ -41,7 +41,10 @@ fn optimizer_settings_outside_their_range_are_refused() {
         json!({"kind": "adamw", "lr": 0.1, "eps": -1e-8}),
         json!({"kind": "sgd", "lr": 0.1, "nesterov": true}),
         json!({"kind": "sgd", "lr": 0.1, "momentum": -0.9}),
+        json!({"kind": "sgd", "lr": 0.1, "momentum": 2.0}),
         json!({"kind": "rmsprop", "lr": 0.1, "weight_decay": -0.1}),
+        json!({"kind": "rmsprop", "lr": 0.1, "alpha": 1.5}),
+        json!({"kind": "rmsprop", "lr": 0.1, "momentum": 1.0}),
     ];
     for config in bad {
         let optimizer: OptimizerConfig = from_value(config.clone()).unwrap();
@@ -77,6 +80,7 @@ fn schedule_settings_outside_their_range_are_refused() {
         json!({"kind": "step", "step_size": 0}),
         json!({"kind": "exponential", "gamma": 0.0}),
         json!({"kind": "none", "warm_up": {"epochs": 1, "factor": 2.0}}),
+        json!({"kind": "none", "warm_up": {"epochs": 0}}),
     ];
     for config in bad {
         assert!(from_value::<Schedule>(config.clone()).unwrap().validate().is_err(), "{config}");

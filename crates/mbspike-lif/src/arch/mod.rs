@@ -114,6 +114,13 @@ pub enum Layer {
     },
 }
 
+impl Layer {
+    /// Whether neurons follow.
+    pub fn is_spiking(&self) -> bool {
+        matches!(self, Self::Conv { .. } | Self::Dense { .. } | Self::Output { .. })
+    }
+}
+
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -166,6 +173,11 @@ impl Arch {
             Layer::Vote { group } => n_classes.checked_div(group).unwrap_or(0),
             _ => n_classes,
         })
+    }
+
+    /// Layers that neurons follow.
+    pub fn n_spiking(&self) -> usize {
+        self.layers.iter().filter(|layer| layer.is_spiking()).count()
     }
 
     /// The output shape of each layer, in the order of [`Arch::layers`].

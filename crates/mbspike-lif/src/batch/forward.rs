@@ -131,11 +131,11 @@ impl Batch {
                     planned,
                     neurons,
                     lif: &lif,
-                    affine: coefficients.affine(),
                     cut,
                     n_outputs: if is_last { plan.n_outputs } else { 0 },
                     reads_membrane: plan.reads_membrane,
                 };
+                let affine = coefficients.affine();
                 let (per_share, out_per_share) = (cut.share_images() * n, cut.share_images() * out_len);
                 let seq_per_share =
                     if is_last { cut.share_images() * plan.n_outputs } else { 1 };
@@ -155,7 +155,7 @@ impl Batch {
                             let moments = !at_once;
                             conv_forward(conv, y, x, packed, &mut space.stages[i], share, moments)?;
                         }
-                        if at_once { run.forward(y, output, seq, share, space) } else { Ok(()) }
+                        if at_once { run.forward(affine, y, output, seq, share, space) } else { Ok(()) }
                     },
                 )?;
                 if let (Some(norm), false) = (neurons.norm, at_once) {
@@ -168,13 +168,14 @@ impl Batch {
                     mean_and_variance(&mut mean, &mut variance, &sum, &square, n)?;
                     update_running(norm, variables, &mean, &variance, n)?;
                     coefficients.set(neurons, norm, variables, &mean, &variance)?;
-                    let run = NeuronRun { affine: coefficients.affine(), ..run };
+                    let affine = coefficients.affine();
                     let shares = shared.shares.par_iter_mut();
                     let outputs = output.par_chunks_mut(out_per_share);
                     let seqs = shared.output_seq.par_chunks_mut(seq_per_share);
                     y.par_chunks(per_share).zip(shares).zip(outputs).zip(seqs).try_for_each(
                         |(((y, share), output), seq)| {
-                            run.forward(y, output, seq, share, &mut space_of_thread(threads))
+                            let space = &mut *space_of_thread(threads);
+                            run.forward(affine, y, output, seq, share, space)
                         },
                     )?;
                 }
@@ -352,7 +353,6 @@ struct NeuronRun<'a> {
     planned: &'a PlannedStage,
     neurons: &'a Neurons,
     lif: &'a LifParams,
-    affine: Affine<'a>,
     cut: &'a Cut,
     /// Of the network, in the last stage; else 0.
     n_outputs: usize,
@@ -363,6 +363,7 @@ impl NeuronRun<'_> {
     /// A share's sums `y` through normalization, neurons and pooling.
     fn forward(
         &self,
+        affine: Affine<'_>,
         y: &[f32],
         output: &mut [f32],
         seq: &mut [f32],
@@ -380,7 +381,7 @@ impl NeuronRun<'_> {
             for first in (0..layout.height).step_by(of_block) {
                 let n_rows = of_block.min(layout.height - first);
                 let range = first * row..(first + n_rows) * row;
-                let block = Block { y, n_neurons: n, range, affine: self.affine };
+                let block = Block { y, n_neurons: n, range, affine };
                 let rows = ImageLayout { height: n_rows, ..*layout };
                 let pooled = neurons.pool.map(|pool| {
                     let height = n_rows / pool.size;

@@ -1,12 +1,11 @@
 //! A network as stages of the batch engine: the one file that reads the layers a network is built of.
 
-use candle_core::Device;
 use mbspike_core::LifParams;
 use mbspike_core::conv::{Conv, ConvShape, ImageLayout, padded_channels};
 use mbspike_core::pool::Pool;
 
 use crate::network::{Built, BuiltLif, Norm};
-use crate::{Layer, NetworkConfig, Parameter, Precision, Quantization, Readout, Shape};
+use crate::{Layer, NetworkConfig, Parameter, Precision, Quantization, Readout, Result, Shape};
 
 /// What the whole batch goes through, in order.
 #[derive(Debug)]
@@ -56,9 +55,6 @@ pub(super) struct Dense {
     /// Inputs in a chunk of `order`.
     pub(super) chunk: usize,
 }
-
-/// Weights of a dense layer up to which the fused execution is faster.
-const MOST_FUSED_WEIGHTS: usize = 32 * 1024;
 
 /// Pixels, or inputs that are pixels of their own, whose weights are reordered together.
 const PACK_ROWS: usize = 16;
@@ -148,23 +144,14 @@ pub(super) fn without_padding(layout: &ImageLayout) -> ImageLayout {
 }
 
 impl Plan {
-    /// Plans a network, or says why it cannot be computed a layer at a time in this way.
+    /// Plans a network that [`check`](crate::check()) says can be computed a layer at a time in this
+    /// way.
     pub(crate) fn new(
         config: &NetworkConfig,
         layers: &[Built],
         parameters: &[Parameter],
-        device: &Device,
-    ) -> Result<Self, String> {
-        if !device.is_cpu() {
-            return Err("it runs on the CPU only".into());
-        }
-        if config.precision == Precision::F64 {
-            return Err("it computes in f32 or bf16, not in f64".into());
-        }
-        if config.checkpoint_steps.is_some() {
-            return Err("checkpoint_steps needs the fused execution".into());
-        }
-        let mut shapes = config.arch.shapes().map_err(|e| e.to_string())?;
+    ) -> Result<Self> {
+        let mut shapes = config.arch.shapes()?;
         // Batch normalization is a layer of the notation but not of `layers`.
         let mut is_norm = config.arch.layers.iter().map(|l| *l == Layer::BatchNorm);
         shapes.retain(|_| !is_norm.next().unwrap_or(false));
@@ -191,10 +178,10 @@ impl Plan {
                         out_channels: shape.channels,
                         height: at.height,
                         width: at.width,
-                        kernel: kernel_of(parameters, *weight)?,
+                        kernel: parameters[*weight].var.dim(3)?,
                         padding: *padding,
                     };
-                    let conv = Conv::new(conv_shape, at.stride).map_err(|e| e.to_string())?;
+                    let conv = Conv::new(conv_shape, at.stride)?;
                     let layout = *conv.y_layout();
                     position = Some(n_positions);
                     let product = Product::Conv(Box::new(conv));
@@ -245,15 +232,6 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Whether some layer has so many weights that reading them for every sample costs more than
-    /// what the fused execution saves.
-    pub(crate) fn is_wide(&self) -> bool {
-        self.stages.iter().filter_map(PlannedStage::neurons).any(|neurons| match &neurons.product {
-            Product::Dense(dense) => dense.n_in * dense.out_stride > MOST_FUSED_WEIGHTS,
-            Product::Conv(_) => false,
-        })
-    }
-
     /// Gives each layout the padding, and each output the rounding, that the stage reading it asks
     /// for.
     fn meet_consumers(&mut self) {
@@ -287,9 +265,4 @@ fn neurons(
 ) -> Stage {
     let (lif, tau) = (lif.params, lif.tau);
     Stage::Neurons(Box::new(Neurons { product, weight, bias, norm, lif, tau, pool: None, layout }))
-}
-
-/// The side of a convolution's kernel.
-fn kernel_of(parameters: &[Parameter], weight: usize) -> Result<usize, String> {
-    parameters[weight].var.dim(3).map_err(|e| e.to_string())
 }

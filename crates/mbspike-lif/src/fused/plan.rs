@@ -1,11 +1,10 @@
-use candle_core::Device;
 use mbspike_core::LifParams;
-use mbspike_core::conv::{Conv, ConvShape, ImageLayout, MAX_KERNEL};
+use mbspike_core::conv::{Conv, ConvShape, ImageLayout};
 use mbspike_core::dense::Dense;
 use mbspike_core::pool::Pool;
 
 use crate::network::Built;
-use crate::{Layer, NetworkConfig, Precision, Quantization, Readout, Shape};
+use crate::{Layer, NetworkConfig, Precision, Quantization, Readout, Result, Shape};
 
 /// What a sample goes through, in order.
 #[derive(Debug)]
@@ -83,22 +82,9 @@ fn unpadded(shape: Shape, stride: usize) -> ImageLayout {
 }
 
 impl Plan {
-    /// Plans a network, or says why it cannot be computed one sample at a time.
-    pub(crate) fn new(
-        config: &NetworkConfig,
-        layers: &[Built],
-        device: &Device,
-    ) -> Result<Self, String> {
-        if !device.is_cpu() {
-            return Err("it runs on the CPU only".into());
-        }
-        if config.precision == Precision::F64 {
-            return Err("it computes in f32 or bf16, not in f64".into());
-        }
-        if config.neuron.learnable_tau {
-            return Err("learnable time constants are computed layer by layer".into());
-        }
-        let mut shapes = config.arch.shapes().map_err(|e| e.to_string())?;
+    /// Plans a network that [`check`](crate::check()) says can be computed one sample at a time.
+    pub(crate) fn new(config: &NetworkConfig, layers: &[Built]) -> Result<Self> {
+        let mut shapes = config.arch.shapes()?;
         // Batch normalization is a layer of the notation but not of `layers`.
         let mut is_norm = config.arch.layers.iter().map(|l| *l == Layer::BatchNorm);
         shapes.retain(|_| !is_norm.next().unwrap_or(false));
@@ -119,16 +105,10 @@ impl Plan {
         for (layer, shape) in layers.iter().zip(shapes) {
             let mut position = None;
             let (stage, output) = match layer {
-                Built::Conv { norm: Some(_), .. } => {
-                    return Err("batch normalization needs the whole batch at once".into());
-                }
                 Built::Conv { weight, bias, padding, lif, .. } => {
                     let Some(Layer::Conv { kernel, .. }) = conv_of(config, *weight, layers) else {
-                        return Err("a convolution without its size".into());
+                        unreachable!("a convolution of the network is one of its architecture")
                     };
-                    if kernel > MAX_KERNEL {
-                        return Err(format!("kernels are at most {MAX_KERNEL} wide, not {kernel}"));
-                    }
                     let conv_shape = ConvShape {
                         in_channels: at.channels,
                         out_channels: shape.channels,
@@ -137,7 +117,7 @@ impl Plan {
                         kernel,
                         padding: *padding,
                     };
-                    let conv = Conv::new(conv_shape, at.stride).map_err(|e| e.to_string())?;
+                    let conv = Conv::new(conv_shape, at.stride)?;
                     let output = *conv.y_layout();
                     position = Some(n_positions);
                     let (weight, bias, lif) = (*weight, *bias, lif.params);

@@ -110,7 +110,8 @@ impl OptimizerConfig {
         }
     }
 
-    /// Refuses settings outside the ranges of `PyTorch`'s optimizers.
+    /// Refuses settings outside the ranges of `PyTorch`'s optimizers, and factors of 1 and more on what is
+    /// kept from step to step, with which it would grow without bound.
     pub fn validate(&self) -> Result<()> {
         let check = |name, value: f64, valid: bool, expected| {
             if valid {
@@ -133,7 +134,7 @@ impl OptimizerConfig {
                 at_least_0("optimizer.weight_decay", weight_decay)
             }
             Self::Sgd { momentum, weight_decay, nesterov, .. } => {
-                at_least_0("optimizer.momentum", momentum)?;
+                below_1("optimizer.momentum", momentum)?;
                 check(
                     "optimizer.momentum",
                     momentum,
@@ -143,10 +144,10 @@ impl OptimizerConfig {
                 at_least_0("optimizer.weight_decay", weight_decay)
             }
             Self::RmsProp { alpha, eps, weight_decay, momentum, .. } => {
-                at_least_0("optimizer.alpha", alpha)?;
+                below_1("optimizer.alpha", alpha)?;
                 at_least_0("optimizer.eps", eps)?;
                 at_least_0("optimizer.weight_decay", weight_decay)?;
-                at_least_0("optimizer.momentum", momentum)
+                below_1("optimizer.momentum", momentum)
             }
         }
     }
