@@ -5,6 +5,7 @@
 //! * [`conv`], [`dense`], [`pool`]: convolutions and dense layers that skip zeros, and pooling.
 //! * [`product`] and [`norm`]: products of matrices that may be sparse, and batch normalization, for
 //!   layers that are computed a batch at a time.
+//! * [`spike`]: the spike function alone, for neurons that are put together from tensor operations.
 //! * [`Surrogate`]: the derivatives that stand for that of the spike function.
 //! * [`philox`] and [`poisson`]: counter-based random numbers and Poisson spike trains.
 //! * [`cuda`]: how the CUDA kernels are launched; candle operations do so with the feature `cuda`.
@@ -28,6 +29,7 @@ pub mod poisson;
 pub mod pool;
 pub mod product;
 mod real;
+pub mod spike;
 mod surrogate;
 mod tensor;
 

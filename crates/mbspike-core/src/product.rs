@@ -118,7 +118,10 @@ pub fn add_product(
         return Ok(Work::default());
     }
     let lanes = if columns.is_multiple_of(16) { widest() } else { 8 };
-    Ok(dispatch(lanes, Product { c, c_stride, a, rows, k, b, b_stride, columns, may_be_sparse, space }))
+    Ok(dispatch(
+        lanes,
+        Product { c, c_stride, a, rows, k, b, b_stride, columns, may_be_sparse, space },
+    ))
 }
 
 fn widest() -> usize {
@@ -191,7 +194,8 @@ impl Product<'_> {
         let n_rows = self.rows.len();
         let (lists, n) = (&mut self.space.entries[..n_rows * stride], &mut self.space.n[..n_rows]);
         if a.column_stride == 1 {
-            for ((row, list), n) in self.rows.clone().zip(lists.chunks_exact_mut(stride)).zip(&mut *n)
+            for ((row, list), n) in
+                self.rows.clone().zip(lists.chunks_exact_mut(stride)).zip(&mut *n)
             {
                 let values = &a.values[row * a.row_stride + k0..][..kb];
                 let mut end = 0;
@@ -239,7 +243,9 @@ impl Product<'_> {
             for row in 0..n_rows {
                 let list = &self.space.entries[row * (K_BLOCK + 1)..][..self.space.n[row] as usize];
                 // SAFETY: the entries are below `kb`; `C` has the row and the columns.
-                unsafe { gather_row::<S, N>(simd, c.add(row * self.c_stride + column), tile, list) };
+                unsafe {
+                    gather_row::<S, N>(simd, c.add(row * self.c_stride + column), tile, list)
+                };
             }
             return;
         }
@@ -327,9 +333,7 @@ unsafe fn dense_tile<S: Simd, const P: usize, const N: usize>(
     // SAFETY (all blocks): the caller's promise; vectors of f32 take any bits.
     for (p, acc) in acc.iter_mut().enumerate() {
         for (n, acc) in acc.iter_mut().enumerate() {
-            *acc = unsafe {
-                c.add(p * c_stride + n * lanes).cast::<S::f32s>().read_unaligned()
-            };
+            *acc = unsafe { c.add(p * c_stride + n * lanes).cast::<S::f32s>().read_unaligned() };
         }
     }
     let (mut a, mut tile) = (a, tile);
@@ -404,7 +408,8 @@ mod tests {
                         let split = m / 3;
                         for rows in [0..split, split..m] {
                             let c = &mut c[rows.start * n..rows.end * n];
-                            add_product((c, n), a, rows, k, (&b, n), n, sparse, &mut space).unwrap();
+                            add_product((c, n), a, rows, k, (&b, n), n, sparse, &mut space)
+                                .unwrap();
                         }
                         for (got, want) in c.iter().zip(&want) {
                             let off = (f64::from(*got) - 1.0 - want).abs();

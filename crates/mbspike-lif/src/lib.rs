@@ -16,6 +16,7 @@ mod error;
 mod fused;
 mod init;
 pub mod integer;
+pub mod layer;
 mod layered;
 pub mod loss;
 mod monitor;

@@ -302,7 +302,9 @@ impl Network {
         }
         let parameters = init.parameters;
         let engine = match execution {
-            Execution::Fused => Engine::Fused(Box::new(Fused::new(fused::Plan::new(config, &layers)?))),
+            Execution::Fused => {
+                Engine::Fused(Box::new(Fused::new(fused::Plan::new(config, &layers)?)))
+            }
             Execution::Batch => {
                 let plan = batch::Plan::new(config, &layers, &parameters)?;
                 Engine::Batch(Box::new(Batch::new(plan)))
@@ -398,7 +400,9 @@ impl Network {
         let x_seq = &self.quantized_input(x_seq)?;
         let variables = Variables { parameters: &self.parameters, buffers: &self.buffers };
         let step = match &mut self.engine {
-            Engine::Fused(fused) => fused.train_step(&self.parameters, x_seq, targets, loss, key)?,
+            Engine::Fused(fused) => {
+                fused.train_step(&self.parameters, x_seq, targets, loss, key)?
+            }
             Engine::Batch(batch) => batch.train_step(variables, x_seq, targets, loss, key)?,
             Engine::Layered => return layered::train_step(self, x_seq, targets, loss, key),
         };

@@ -76,9 +76,7 @@ fn assert_agree(what: &str, a: &StepOutput, b: &StepOutput, tolerance: f64) {
 const ROUNDING: f64 = 2e-4;
 
 fn compare(what: &str, config: &NetworkConfig, loss: Loss) {
-    let by = |execution| {
-        step(&NetworkConfig { execution, ..config.clone() }, loss, 4, 5)
-    };
+    let by = |execution| step(&NetworkConfig { execution, ..config.clone() }, loss, 4, 5);
     let layered = by(Execution::Layered);
     assert_agree(&format!("{what}, fused"), &by(Execution::Fused), &layered, ROUNDING);
     assert_agree(&format!("{what}, batch"), &by(Execution::Batch), &layered, ROUNDING);
@@ -232,7 +230,8 @@ fn recomputing_segments_changes_nothing() {
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     for execution in [Execution::Fused, Execution::Batch, Execution::Layered] {
-        let archs = ["12x12-8c5-2a-16c5-2a-dp0.5-10o", "12x12x2-8c3-2m-40-10o", "12x12-9c3-bn-2a-10o"];
+        let archs =
+            ["12x12-8c5-2a-16c5-2a-dp0.5-10o", "12x12x2-8c3-2m-40-10o", "12x12-9c3-bn-2a-10o"];
         for arch in archs {
             if execution == Execution::Fused && arch.contains("bn") {
                 continue;

@@ -10,7 +10,9 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::params::StepConstants;
-use super::rows::{DerivativeOfRow, step_back, with_derivative_of_row, with_reset, with_reset_gradient};
+use super::rows::{
+    DerivativeOfRow, step_back, with_derivative_of_row, with_reset, with_reset_gradient,
+};
 use super::step::{self, HARD, NONE, SOFT, charge, reset};
 use super::{LifParams, Reset};
 use crate::Result;
@@ -225,7 +227,8 @@ impl<F: FnMut(usize, &[f32], &mut [f32], &mut [f32])> Backward<'_, '_, F> {
             (self.derivative)(ds, h);
             let y = self.block.step(t);
             let grad_z = &mut self.grad_z[t * n_neurons..][self.block.range.clone()];
-            let inputs = grad_s.chunks_exact(row).zip(h.chunks_exact(row)).zip(ds.chunks_exact(row));
+            let inputs =
+                grad_s.chunks_exact(row).zip(h.chunks_exact(row)).zip(ds.chunks_exact(row));
             let outputs = grad_z.chunks_exact_mut(row).zip(grad_v.chunks_exact_mut(row));
             for ((((grad_s, h), ds), (grad_z, grad_v)), y) in
                 inputs.zip(outputs).zip(y.chunks_exact(row))

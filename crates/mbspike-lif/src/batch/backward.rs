@@ -34,22 +34,14 @@ impl Gradients<'_> {
         Ok(())
     }
 
-    fn put_row(
-        &mut self,
-        parameter: usize,
-        values: impl Iterator<Item = f64>,
-    ) -> Result<()> {
+    fn put_row(&mut self, parameter: usize, values: impl Iterator<Item = f64>) -> Result<()> {
         self.put(parameter, values.map(|v| v as f32).collect())
     }
 }
 
 impl Batch {
     /// Gradients of all parameters, after a forward pass in training mode and its loss.
-    pub(super) fn backward(
-        &mut self,
-        variables: Variables<'_>,
-        cut: &Cut,
-    ) -> Result<Vec<Tensor>> {
+    pub(super) fn backward(&mut self, variables: Variables<'_>, cut: &Cut) -> Result<Vec<Tensor>> {
         let found = vec![None; variables.parameters.len()];
         let mut gradients = Gradients { variables, found };
         self.load_output_gradient(cut);
@@ -80,12 +72,7 @@ impl Batch {
         }
     }
 
-    fn backward_stage(
-        &mut self,
-        i: usize,
-        cut: &Cut,
-        gradients: &mut Gradients<'_>,
-    ) -> Result<()> {
+    fn backward_stage(&mut self, i: usize, cut: &Cut, gradients: &mut Gradients<'_>) -> Result<()> {
         let Self { plan, stages, shared, threads } = self;
         let planned = &plan.stages[i];
         let wanted = planned.needs_input_gradient;
@@ -232,7 +219,8 @@ fn norm_gradients(
     let sum_y: Vec<f64> = by_channel(&totals.second, layout).collect();
     let inverse = &coefficients.inverse_deviation;
     gradients.put_row(norm.bias, sum.iter().copied())?;
-    gradients.put_row(norm.weight, sum_y.iter().zip(inverse).map(|(sum, inverse)| sum * inverse))?;
+    gradients
+        .put_row(norm.weight, sum_y.iter().zip(inverse).map(|(sum, inverse)| sum * inverse))?;
     let gamma = gradients.variables.parameters[norm.weight].var.to_vec1::<f32>()?;
     let gamma = |c: usize| f64::from(gamma[c]);
     spread(&mut coefficients.slope, layout, |c| -gamma(c) * inverse[c].powi(3) * sum_y[c] / n);
@@ -315,7 +303,8 @@ impl NeuronRun<'_> {
                                     failed = Err(error);
                                 }
                             }
-                            if let Err(error) = pool.backward(grad_s, spikes, &rows, grad, &pooled) {
+                            if let Err(error) = pool.backward(grad_s, spikes, &rows, grad, &pooled)
+                            {
                                 failed = Err(error);
                             }
                         }

@@ -136,9 +136,9 @@ impl Batch {
                     reads_membrane: plan.reads_membrane,
                 };
                 let affine = coefficients.affine();
-                let (per_share, out_per_share) = (cut.share_images() * n, cut.share_images() * out_len);
-                let seq_per_share =
-                    if is_last { cut.share_images() * plan.n_outputs } else { 1 };
+                let (per_share, out_per_share) =
+                    (cut.share_images() * n, cut.share_images() * out_len);
+                let seq_per_share = if is_last { cut.share_images() * plan.n_outputs } else { 1 };
                 let seqs = &mut shared.output_seq;
                 if let Product::Dense(dense) = &neurons.product {
                     dense_forward(dense, y, x, packed, threads);
@@ -155,7 +155,11 @@ impl Batch {
                             let moments = !at_once;
                             conv_forward(conv, y, x, packed, &mut space.stages[i], share, moments)?;
                         }
-                        if at_once { run.forward(affine, y, output, seq, share, space) } else { Ok(()) }
+                        if at_once {
+                            run.forward(affine, y, output, seq, share, space)
+                        } else {
+                            Ok(())
+                        }
                     },
                 )?;
                 if let (Some(norm), false) = (neurons.norm, at_once) {
@@ -182,15 +186,16 @@ impl Batch {
             }
             Stage::Pool(pool) => {
                 let rounds = planned.rounds_output;
-                output.par_chunks_mut(out_len).zip(x.par_chunks(planned.input.len())).try_for_each(
-                    |(out, x)| -> mbspike_core::Result<()> {
+                output
+                    .par_chunks_mut(out_len)
+                    .zip(x.par_chunks(planned.input.len()))
+                    .try_for_each(|(out, x)| -> mbspike_core::Result<()> {
                         pool.forward(out, &planned.output, x, &planned.input)?;
                         if rounds {
                             round_to_bf16(out);
                         }
                         Ok(())
-                    },
-                )?;
+                    })?;
             }
             Stage::Dropout { p, index } => {
                 let n = without_padding(&planned.output).len();
@@ -200,7 +205,14 @@ impl Batch {
                 outputs.zip(xs).zip(masks).enumerate().for_each(|(sample, ((out, x), mask))| {
                     if let Some(key) = key {
                         let space = &mut *space_of_thread(threads);
-                        fill_mask(mask, &planned.output, &mut space.image, (*p, *index), sample, key);
+                        fill_mask(
+                            mask,
+                            &planned.output,
+                            &mut space.image,
+                            (*p, *index),
+                            sample,
+                            key,
+                        );
                     }
                     let mask = key.map(|_| &*mask);
                     drop_sample(planned, out, x, mask);
@@ -476,4 +488,3 @@ fn drop_sample(planned: &PlannedStage, output: &mut [f32], x: &[f32], mask: Opti
         }
     }
 }
-

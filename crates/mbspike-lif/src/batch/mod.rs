@@ -63,16 +63,10 @@ impl Batch {
         let cut = Cut::new(x_seq.dim(0)?, x_seq.dim(1)?);
         let targets = targets.to_dtype(DType::F32)?.contiguous()?;
         self.forward(variables, x_seq, &cut, Some(key))?;
-        let loss = mbspike_core::read::<f32, _>(&targets, |targets| {
-            Ok(self.loss(&cut, targets, loss))
-        })?;
+        let loss =
+            mbspike_core::read::<f32, _>(&targets, |targets| Ok(self.loss(&cut, targets, loss)))?;
         let gradients = self.backward(variables, &cut)?;
-        Ok(StepOutput {
-            loss,
-            logits: self.logits(&cut)?,
-            gradients,
-            activity: self.activity(),
-        })
+        Ok(StepOutput { loss, logits: self.logits(&cut)?, gradients, activity: self.activity() })
     }
 
     pub(crate) fn predict(
@@ -110,8 +104,7 @@ fn space_of_thread(threads: &[Mutex<ThreadSpace>]) -> MutexGuard<'_, ThreadSpace
 fn lif_of(neurons: &Neurons, parameters: &[Parameter]) -> Result<LifParams> {
     let Some(tau) = neurons.tau else { return Ok(neurons.lif) };
     let tau = f64::from(parameters[tau].var.to_vec1::<f32>()?[0]);
-    let params =
-        LifParams { decay: Decay::Tau(if tau < 1.0 { 1.0 } else { tau }), ..neurons.lif };
+    let params = LifParams { decay: Decay::Tau(if tau < 1.0 { 1.0 } else { tau }), ..neurons.lif };
     params.validate()?;
     Ok(params)
 }
