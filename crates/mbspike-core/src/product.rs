@@ -15,9 +15,10 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use crate::Result;
+use crate::conv::{dispatch, lanes_for};
 use crate::error::check_len;
 
 /// Rows of `B` in a tile: with four vectors of 64 bytes a row, 24 KB.
@@ -117,19 +118,13 @@ pub fn add_product(
     if n_rows == 0 || columns == 0 {
         return Ok(Work::default());
     }
-    let lanes = if columns.is_multiple_of(16) { widest() } else { 8 };
+    // Vectors of 16 would not fill an odd number of eights.
+    let widest = lanes_for(16);
+    let lanes = if columns.is_multiple_of(16) { widest } else { widest.min(8) };
     Ok(dispatch(
         lanes,
         Product { c, c_stride, a, rows, k, b, b_stride, columns, may_be_sparse, space },
     ))
-}
-
-fn widest() -> usize {
-    crate::conv::lanes_for(16)
-}
-
-fn dispatch<W: WithSimd>(lanes: usize, task: W) -> W::Output {
-    if lanes == 16 { Arch::new().dispatch(task) } else { crate::conv::dispatch(8, task) }
 }
 
 struct Product<'a> {

@@ -11,9 +11,9 @@ use crate::{Arch, Error, Execution, Layer, NetworkConfig, NeuronConfig, Precisio
 /// What a number must be that the kernels of `precision` round to their type.
 const SINGLE: &str = "a number that single precision holds: 0, or of 1.2e-38 to 3.4e38";
 
-/// Weights of a dense layer up to which the fused execution is faster: they stay in the second-level
-/// cache from sample to sample.
-const MOST_FUSED_WEIGHTS: usize = 32 * 1024;
+/// Weights of a dense layer from which the batch engine is chosen: 2 MB, which a second-level cache
+/// does not keep from sample to sample.
+const WIDE_WEIGHTS: usize = 512 * 1024;
 
 /// Refuses a configuration that cannot be built on `device`.
 ///
@@ -81,17 +81,28 @@ pub fn execution(config: &NetworkConfig, device: DeviceName) -> Result<Execution
     }
 }
 
-/// Whether a dense layer has so many weights that reading them for every sample costs more than
-/// what the fused execution saves.
+/// Whether dense layers decide about the time of a step: they have most of the multiply-accumulates,
+/// or one has so many weights that reading them for every sample costs more than what the fused
+/// execution saves.
 fn is_wide(arch: &Arch) -> Result<bool> {
     let shapes = arch.shapes()?;
     let inputs = std::iter::once(&arch.input).chain(&shapes);
-    Ok(arch.layers.iter().zip(inputs).any(|(layer, input)| match layer {
-        Layer::Dense { neurons } | Layer::Output { neurons } => {
-            input.n_elements().saturating_mul(*neurons) > MOST_FUSED_WEIGHTS
+    let (mut of_dense, mut of_conv, mut widest) = (0_usize, 0_usize, 0);
+    for ((layer, input), output) in arch.layers.iter().zip(inputs).zip(&shapes) {
+        match *layer {
+            Layer::Dense { neurons } | Layer::Output { neurons } => {
+                let n_weights = input.n_elements().saturating_mul(neurons);
+                of_dense = of_dense.saturating_add(n_weights);
+                widest = n_weights.max(widest);
+            }
+            Layer::Conv { kernel, .. } => {
+                let taps = input.channels.saturating_mul(kernel * kernel);
+                of_conv = of_conv.saturating_add(output.n_elements().saturating_mul(taps));
+            }
+            _ => {}
         }
-        _ => false,
-    }))
+    }
+    Ok(widest >= WIDE_WEIGHTS || of_dense > of_conv)
 }
 
 /// Refuses batches in which batch normalization would be over a single value: of `batch_size` samples,

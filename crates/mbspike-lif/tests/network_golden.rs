@@ -164,7 +164,7 @@ fn double_precision_agrees_throughout() {
 #[test]
 fn single_precision_agrees_within_a_flipped_spike() {
     for golden in Golden::all() {
-        for execution in [Execution::Layered, Execution::Fused] {
+        for execution in [Execution::Layered, Execution::Batch, Execution::Fused] {
             let run = golden.run(golden.network(Precision::F32, execution));
             let name = format!("{}, {execution:?}", golden.name);
             let off = relative_norm(&run.logits, &golden.values("logits"));

@@ -245,11 +245,14 @@ impl<F: FnMut(usize, &[f32], &mut [f32], &mut [f32])> Backward<'_, '_, F> {
             if keep_v {
                 let pull = if RESET == HARD { c.v_reset } else { 0.0 };
                 let decayed = if self.params.decay_input { 1.0 } else { 0.0 };
-                let v_before = &v_seq[t * n..][..n];
-                for i in 0..n {
-                    let z = y[i] * affine.scale[i % row] + affine.shift[i % row];
-                    let grad_h = grad_z[i] / c.gain;
-                    tau[i % 16] += grad_h * ((v_before[i] - pull) - decayed * z);
+                let v_before = v_seq[t * n..][..n].chunks_exact(row);
+                let rows = grad_z.chunks_exact(row).zip(y.chunks_exact(row)).zip(v_before);
+                for ((grad_z, y), v_before) in rows {
+                    for i in 0..row {
+                        let z = y[i] * affine.scale[i] + affine.shift[i];
+                        let grad_h = grad_z[i] / c.gain;
+                        tau[i % 16] += grad_h * ((v_before[i] - pull) - decayed * z);
+                    }
                 }
             }
         }
