@@ -17,6 +17,7 @@
 
 pub mod activity;
 mod bf16;
+mod code;
 pub mod conv;
 pub mod cuda;
 pub mod dense;
@@ -34,6 +35,7 @@ mod surrogate;
 mod tensor;
 
 pub use bf16::{bf16_gradient, bf16_operand, round_to_bf16};
+pub use code::InputCode;
 pub use device::DeviceName;
 pub use error::{Error, Result};
 pub use lif::{Decay, LifParams, Reset, Shift};

@@ -1,6 +1,7 @@
 //! Whether bytes are still the ones that were written.
 
 use std::fmt;
+use std::io::Read;
 use std::str::FromStr;
 
 use crc::{CRC_64_XZ, Crc, Digest, Table};
@@ -28,9 +29,59 @@ impl Checksum {
         Self(digest.finalize())
     }
 
+    /// The checksum of all that `input` gives, without keeping it.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub fn of_reader(mut input: impl Read) -> std::io::Result<Self> {
+        let mut digest: Digest<'_, u64, Table<16>> = CRC.digest();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match input.read(&mut buffer) {
+                Ok(0) => return Ok(Self(digest.finalize())),
+                Ok(n) => digest.update(&buffer[..n]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// As a number, for binary headers.
     pub fn to_u64(self) -> u64 {
         self.0
+    }
+}
+
+/// The checksum of bytes that come one after the other.
+#[derive(Clone)]
+pub struct RunningChecksum(Digest<'static, u64, Table<16>>);
+
+impl RunningChecksum {
+    /// Of no bytes.
+    pub fn new() -> Self {
+        Self(CRC.digest())
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Of all bytes so far.
+    pub fn checksum(&self) -> Checksum {
+        Checksum(self.0.clone().finalize())
+    }
+}
+
+impl Default for RunningChecksum {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for RunningChecksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RunningChecksum").field(&self.checksum()).finish()
     }
 }
 
@@ -56,7 +107,17 @@ impl FromStr for Checksum {
 
 #[cfg(test)]
 mod tests {
-    use super::Checksum;
+    use super::{Checksum, RunningChecksum};
+
+    #[test]
+    fn a_running_checksum_is_that_of_all_bytes_so_far() {
+        let mut running = RunningChecksum::new();
+        assert_eq!(running.checksum(), Checksum::of(b""));
+        running.update(b"1234");
+        assert_eq!(running.checksum(), Checksum::of(b"1234"));
+        running.update(b"56789");
+        assert_eq!(running.checksum(), Checksum::of(b"123456789"));
+    }
 
     #[test]
     fn it_is_the_published_crc_64_xz() {
@@ -67,6 +128,12 @@ mod tests {
     fn pieces_count_as_joined() {
         let pieces: [&[u8]; 3] = [b"1234", b"", b"56789"];
         assert_eq!(Checksum::of_pieces(pieces), Checksum::of(b"123456789"));
+    }
+
+    #[test]
+    fn what_is_read_counts_as_if_it_were_in_memory() {
+        let bytes: Vec<u8> = (0..200_000_u32).map(|i| (i * 7) as u8).collect();
+        assert_eq!(Checksum::of_reader(bytes.as_slice()).unwrap(), Checksum::of(&bytes));
     }
 
     #[test]
