@@ -89,25 +89,34 @@ pub struct Work {
     pub n_elements: u64,
 }
 
-/// `C += A · B` with `C` `[n_rows, n]` by rows of `c_stride` elements, `A` `[n_rows, k]`, and `B`
-/// `[k, n]` by rows of `b_stride`; `n` is `columns`. `A` may be a range of rows of a larger matrix:
-/// `rows` are those of `A` that stand for the rows of `C`. Where `may_be_sparse`, the rows of `A` are
-/// searched for zeros.
+/// The left factor of a product: some rows of a matrix.
+#[derive(Debug, Clone)]
+pub struct Left<'a> {
+    /// The matrix.
+    pub matrix: Matrix<'a>,
+    /// The rows that stand for those of the product.
+    pub rows: Range<usize>,
+    /// Columns, as many as the right factor has rows.
+    pub k: usize,
+    /// Whether to search the rows for zeros.
+    pub may_be_sparse: bool,
+}
+
+/// `C += A · B` with `C` by rows of `c.1` elements, `B` by rows of `b.1` elements, of both the first
+/// `columns`.
 ///
 /// # Errors
 /// If a slice is too short or `columns` is not a number of whole vectors of 8.
 pub fn add_product(
     c: (&mut [f32], usize),
-    a: Matrix<'_>,
-    rows: Range<usize>,
-    k: usize,
+    a: Left<'_>,
     b: (&[f32], usize),
     columns: usize,
-    may_be_sparse: bool,
     space: &mut ProductSpace,
 ) -> Result<Work> {
     const OP: &str = "add_product";
     let ((c, c_stride), (b, b_stride)) = (c, b);
+    let Left { matrix: a, rows, k, may_be_sparse } = a;
     let n_rows = rows.len();
     let last = |n: usize, stride: usize| if n == 0 { 0 } else { (n - 1) * stride + columns };
     check_len(OP, "columns beyond whole vectors", columns % 8, 0)?;
@@ -239,7 +248,7 @@ impl Product<'_> {
                 let list = &self.space.entries[row * (K_BLOCK + 1)..][..self.space.n[row] as usize];
                 // SAFETY: the entries are below `kb`; `C` has the row and the columns.
                 unsafe {
-                    gather_row::<S, N>(simd, c.add(row * self.c_stride + column), tile, list)
+                    gather_row::<S, N>(simd, c.add(row * self.c_stride + column), tile, list);
                 };
             }
             return;
@@ -303,8 +312,9 @@ unsafe fn gather_row<S: Simd, const N: usize>(
             *sum = simd.mul_add_e_f32s(x, b, *sum);
         }
     }
-    for n in 0..N {
-        let sum = simd.add_f32s(sums[0][n], sums[1][n]);
+    let [first, second] = sums;
+    for (n, (first, second)) in first.into_iter().zip(second).enumerate() {
+        let sum = simd.add_f32s(first, second);
         unsafe { c.add(n * lanes).cast::<S::f32s>().write_unaligned(sum) };
     }
 }
@@ -403,8 +413,8 @@ mod tests {
                         let split = m / 3;
                         for rows in [0..split, split..m] {
                             let c = &mut c[rows.start * n..rows.end * n];
-                            add_product((c, n), a, rows, k, (&b, n), n, sparse, &mut space)
-                                .unwrap();
+                            let a = Left { matrix: a, rows, k, may_be_sparse: sparse };
+                            add_product((c, n), a, (&b, n), n, &mut space).unwrap();
                         }
                         for (got, want) in c.iter().zip(&want) {
                             let off = (f64::from(*got) - 1.0 - want).abs();
@@ -421,8 +431,8 @@ mod tests {
         let (a, b) = (values(3 * 20, 1, 0.3), values(10 * 32, 2, 1.0));
         let mut c = vec![0.0; 3 * 40];
         let mut space = ProductSpace::default();
-        let of = Matrix::by_rows(&a, 20);
-        let work = add_product((&mut c, 40), of, 0..3, 10, (&b, 32), 16, true, &mut space).unwrap();
+        let left = Left { matrix: Matrix::by_rows(&a, 20), rows: 0..3, k: 10, may_be_sparse: true };
+        let work = add_product((&mut c, 40), left, (&b, 32), 16, &mut space).unwrap();
         assert_eq!(work.n_elements, 30);
         for row in 0..3 {
             for column in 0..40 {
@@ -438,8 +448,8 @@ mod tests {
         let mut c = [0.0; 8];
         let a = [0.0, f32::NAN, 0.0];
         let mut space = ProductSpace::default();
-        let a = Matrix::by_rows(&a, 3);
-        add_product((&mut c, 8), a, 0..1, 3, (&[1.0; 24], 8), 8, true, &mut space).unwrap();
+        let a = Left { matrix: Matrix::by_rows(&a, 3), rows: 0..1, k: 3, may_be_sparse: true };
+        add_product((&mut c, 8), a, (&[1.0; 24], 8), 8, &mut space).unwrap();
         assert!(c.iter().all(|c| c.is_nan()));
     }
 
@@ -449,7 +459,8 @@ mod tests {
         let a = Matrix::by_rows(&[0.0; 6], 3);
         let mut c = [0.0; 16];
         let mut run = |c: &mut [f32], rows, b: &[f32], columns| {
-            add_product((c, 8), a, rows, 3, (b, 8), columns, true, &mut space).is_err()
+            let a = Left { matrix: a, rows, k: 3, may_be_sparse: true };
+            add_product((c, 8), a, (b, 8), columns, &mut space).is_err()
         };
         assert!(!run(&mut c, 0..2, &[0.0; 24], 8));
         assert!(run(&mut c[..15], 0..2, &[0.0; 24], 8));

@@ -66,7 +66,6 @@ pub fn execution(config: &NetworkConfig, device: DeviceName) -> Result<Execution
             Err(cannot_checkpoint("the execution is \"batch\"".into()))
         }
         (_, Some(reason)) if config.checkpoint_steps.is_some() => Err(cannot_checkpoint(reason)),
-        (Execution::Layered, _) => Ok(Execution::Layered),
         (Execution::Batch, _) => match why_not_batch {
             Some(reason) => Err(Error::CannotBatch { reason }),
             None => Ok(Execution::Batch),
@@ -77,7 +76,7 @@ pub fn execution(config: &NetworkConfig, device: DeviceName) -> Result<Execution
             Ok(Execution::Fused)
         }
         (Execution::Auto, _) if why_not_batch.is_none() => Ok(Execution::Batch),
-        (Execution::Auto, _) => Ok(Execution::Layered),
+        (Execution::Auto | Execution::Layered, _) => Ok(Execution::Layered),
     }
 }
 

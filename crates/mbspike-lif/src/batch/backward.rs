@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use mbspike_core::conv::{Conv, ImageLayout};
 use mbspike_core::lif::{Affine, Block, BlockSums, fire, lif_block_backward};
 use mbspike_core::norm::norm_backward;
-use mbspike_core::product::{Matrix, add_product};
+use mbspike_core::product::{Left, Matrix, add_product};
 use mbspike_core::{LifParams, round_to_bf16};
 use rayon::prelude::*;
 
@@ -409,9 +409,10 @@ fn dense_weight_gradient(
         dw.fill(0.0);
         let first = task * inputs;
         let of_task = first..first + dw.len() / stride;
-        let a = Matrix::by_rows(x, dense.n_in).transposed();
+        let matrix = Matrix::by_rows(x, dense.n_in).transposed();
+        let a = Left { matrix, rows: of_task, k: n_rows, may_be_sparse: true };
         let space = &mut space_of_thread(threads).product;
-        add_product((dw, stride), a, of_task, n_rows, (dy, stride), stride, true, space)
+        add_product((dw, stride), a, (dy, stride), stride, space)
             .expect("the plan's sizes fit each other");
     });
 }
@@ -430,10 +431,10 @@ fn dense_input_gradient(
         dx.fill(0.0);
         let first = task * rows;
         let of_task = first..first + dx.len() / n_in;
-        let a = Matrix::by_rows(dy, stride);
+        let matrix = Matrix::by_rows(dy, stride);
+        let a = Left { matrix, rows: of_task, k: dense.n_out, may_be_sparse: false };
         let b = (&packed.by_output[..], n_in);
         let space = &mut space_of_thread(threads).product;
-        add_product((dx, n_in), a, of_task, dense.n_out, b, n_in, false, space)
-            .expect("the plan's sizes fit each other");
+        add_product((dx, n_in), a, b, n_in, space).expect("the plan's sizes fit each other");
     });
 }

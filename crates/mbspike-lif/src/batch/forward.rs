@@ -5,7 +5,7 @@ use mbspike_core::activity::count;
 use mbspike_core::conv::{Conv, ImageLayout};
 use mbspike_core::lif::{Affine, Block, lif_block_forward};
 use mbspike_core::norm::{add_moments, mean_and_variance};
-use mbspike_core::product::{Matrix, add_product};
+use mbspike_core::product::{Left, Matrix, add_product};
 use mbspike_core::{LifParams, round_to_bf16};
 use rayon::prelude::*;
 
@@ -63,7 +63,7 @@ impl Batch {
 
     /// Copies `[T, B, C, H, W]` into the padded channels-last input.
     fn load_input(&mut self, x: &[f32], cut: &Cut) {
-        let (layout, rounds) = (&self.plan.input, self.plan.rounds_input);
+        let (layout, rounds) = (&self.plan.input, self.plan.rounds_input());
         let n_pixels = layout.height * layout.width;
         let n = n_pixels * layout.channels;
         let images = self.shared.input[..cut.n_images() * layout.len()]
@@ -351,11 +351,11 @@ fn dense_forward(
         }
         let first = task * rows;
         let of_task = first..first + y.len() / stride;
-        let a = Matrix::by_rows(x, dense.n_in);
+        let matrix = Matrix::by_rows(x, dense.n_in);
+        let a = Left { matrix, rows: of_task, k: dense.n_in, may_be_sparse: true };
         let b = (&packed.by_input[..], stride);
         let space = &mut space_of_thread(threads).product;
-        add_product((y, stride), a, of_task, dense.n_in, b, stride, true, space)
-            .expect("the plan's sizes fit each other");
+        add_product((y, stride), a, b, stride, space).expect("the plan's sizes fit each other");
     });
 }
 

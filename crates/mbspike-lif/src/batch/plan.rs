@@ -122,7 +122,6 @@ impl PlannedStage {
 pub(crate) struct Plan {
     pub(super) stages: Vec<PlannedStage>,
     pub(super) input: ImageLayout,
-    pub(super) rounds_input: bool,
     pub(super) n_outputs: usize,
     /// Outputs in a group that votes; 1 where there is no vote.
     pub(super) group: usize,
@@ -160,7 +159,6 @@ impl Plan {
         let mut plan = Self {
             stages: vec![],
             input,
-            rounds_input: false,
             n_outputs: 0,
             group: 1,
             readout: config.readout,
@@ -232,6 +230,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Whether the input is an operand of a product computed in bf16.
+    pub(super) fn rounds_input(&self) -> bool {
+        self.bf16 && self.stages.first().is_some_and(|first| first.neurons().is_some())
+    }
+
     /// Gives each layout the padding, and each output the rounding, that the stage reading it asks
     /// for.
     fn meet_consumers(&mut self) {
@@ -242,15 +245,11 @@ impl Plan {
                 Product::Dense(_) => 0,
             };
             self.stages[i].input.padding = padding;
-            match i.checked_sub(1) {
-                Some(before) => {
-                    self.stages[before].output.padding = padding;
-                    self.stages[before].rounds_output = self.bf16;
-                }
-                None => {
-                    self.input.padding = padding;
-                    self.rounds_input = self.bf16;
-                }
+            if let Some(before) = i.checked_sub(1) {
+                self.stages[before].output.padding = padding;
+                self.stages[before].rounds_output = self.bf16;
+            } else {
+                self.input.padding = padding;
             }
         }
     }
