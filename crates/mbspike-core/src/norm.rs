@@ -2,8 +2,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::Result;
 use crate::error::check_len;
+use crate::{Real, Result};
 
 struct AddMoments<'a> {
     sum: &'a mut [f64],
@@ -98,13 +98,15 @@ impl WithSimd for Backward<'_> {
         let (constant, mean) = (&self.of.constant[..row], &self.of.mean[..row]);
         for (d, y) in self.dz_to_dy.chunks_exact_mut(row).zip(self.y.chunks_exact(row)) {
             for i in 0..row {
-                d[i] = scale[i] * d[i] + slope[i] * (y[i] - mean[i]) + constant[i];
+                let dy = scale[i] * d[i] + slope[i] * (y[i] - mean[i]) + constant[i];
+                d[i] = dy.carried();
             }
         }
     }
 }
 
-/// The gradient of values `y` from that of the normalized values, in place.
+/// The gradient of values `y` from that of the normalized values, in place,
+/// [carried](crate::Real::carried).
 ///
 /// # Errors
 /// If a slice has the wrong length.

@@ -1,6 +1,7 @@
 //! Backward pass: a stage at a time, the last first.
 
 use candle_core::{Device, Tensor};
+use mbspike_core::activity::n_nonzero;
 use mbspike_core::conv::{Conv, ImageLayout};
 use mbspike_core::lif::{Affine, Block, BlockSums, fire, lif_block_backward};
 use mbspike_core::norm::norm_backward;
@@ -381,12 +382,24 @@ impl ConvBack<'_> {
             if self.bf16 {
                 round_to_bf16(grad);
             }
+            let grad_x = if self.wanted {
+                let n = conv.dx_layout().len();
+                &mut grad_x[i * n..][..n]
+            } else {
+                &mut [][..]
+            };
+            let n_nonzero = n_nonzero(grad);
+            if n_nonzero == 0 {
+                grad_x.fill(0.0);
+                continue;
+            }
             copy_rows(&mut space.padded, conv.dy_layout(), grad, layout);
             space.lists.fill(x);
             conv.backward_weight(dw, &space.padded, &space.lists)?;
-            if self.wanted {
-                let n = conv.dx_layout().len();
-                let grad_x = &mut grad_x[i * n..][..n];
+            if self.wanted && conv.pays_to_skip_zeros(n_nonzero) {
+                space.dy_nonzeros.fill(&space.padded);
+                conv.backward_input_sparse(grad_x, &space.dy_nonzeros, &self.packed.conv)?;
+            } else if self.wanted {
                 conv.backward_input(grad_x, &space.padded, &self.packed.conv)?;
             }
         }

@@ -6,7 +6,7 @@ use mbspike_core::conv::{Conv, ImageLayout};
 use mbspike_core::lif::{Affine, Block, lif_block_forward};
 use mbspike_core::norm::{add_moments, mean_and_variance};
 use mbspike_core::product::{Left, Matrix, add_product};
-use mbspike_core::{LifParams, round_to_bf16};
+use mbspike_core::{LifParams, Real, copy_carried, round_to_bf16};
 use rayon::prelude::*;
 
 use super::plan::{Dense, Neurons, PlannedStage, Product, Stage, without_padding};
@@ -78,10 +78,10 @@ impl Batch {
                     for (y, row) in plane.chunks_exact(layout.width).enumerate() {
                         let pixels = &mut image[layout.row(y)];
                         if layout.stride == 1 {
-                            pixels.copy_from_slice(row);
+                            copy_carried(pixels, row);
                         } else {
                             for (pixel, v) in pixels.chunks_exact_mut(layout.stride).zip(row) {
-                                pixel[channel] = *v;
+                                pixel[channel] = v.carried();
                             }
                         }
                     }
@@ -253,7 +253,7 @@ impl Batch {
             total += f64::from(loss.forward(&mut grad_logits, logits, target));
             let groups = grad_outputs.chunks_exact_mut(plan.group);
             for (grads, grad_logit) in groups.zip(&grad_logits) {
-                grads.fill(grad_logit * scale);
+                grads.fill((grad_logit * scale).carried());
             }
             plan.readout.backward(grad, &grad_outputs, seq);
         }
@@ -302,7 +302,8 @@ fn update_running(
             .iter()
             .zip(values)
             .map(|(old, new)| {
-                ((1.0 - NORM_MOMENTUM) * f64::from(*old) + NORM_MOMENTUM * factor * new) as f32
+                let running = (1.0 - NORM_MOMENTUM) * f64::from(*old);
+                ((running + NORM_MOMENTUM * factor * new) as f32).carried()
             })
             .collect();
         let n = running.len();
@@ -427,8 +428,8 @@ impl NeuronRun<'_> {
                     }
                     if self.n_outputs > 0 {
                         let values = if self.reads_membrane { h } else { s };
-                        seq[(sample * n_steps + t) * self.n_outputs..][..self.n_outputs]
-                            .copy_from_slice(&values[..self.n_outputs]);
+                        let seq = &mut seq[(sample * n_steps + t) * self.n_outputs..];
+                        copy_carried(&mut seq[..self.n_outputs], &values[..self.n_outputs]);
                     }
                 })?;
                 failed?;

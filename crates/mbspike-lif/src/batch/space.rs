@@ -1,6 +1,6 @@
 //! Memory of the batch engine: planned from shapes, kept and used again.
 
-use mbspike_core::conv::{ChannelLists, ForwardSpace, ImageLayout};
+use mbspike_core::conv::{ChannelLists, ForwardSpace, ImageLayout, Nonzeros};
 use mbspike_core::lif::{Affine, BlockSpace};
 use mbspike_core::norm::NormGradient;
 use mbspike_core::product::ProductSpace;
@@ -189,6 +189,8 @@ impl Totals {
 pub(super) struct ThreadStage {
     pub(super) forward: ForwardSpace,
     pub(super) lists: ChannelLists,
+    /// Of the gradient of one image's sums, where that of the input is wanted.
+    pub(super) dy_nonzeros: Nonzeros,
     /// Gradient of one image's sums in the padded layout of a convolution's backward pass.
     pub(super) padded: Vec<f32>,
 }
@@ -215,6 +217,11 @@ impl ThreadSpace {
                     Product::Conv(conv) => ThreadStage {
                         forward: conv.forward_space(),
                         lists: conv.channel_lists(),
+                        dy_nonzeros: if planned.needs_input_gradient {
+                            conv.dy_nonzeros()
+                        } else {
+                            Nonzeros::default()
+                        },
                         padded: vec![0.0; conv.dy_layout().len()],
                     },
                     Product::Dense(_) => ThreadStage::default(),
