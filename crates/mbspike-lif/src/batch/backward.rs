@@ -16,7 +16,8 @@ use super::space::{
     spread,
 };
 use super::weights::{Packed, unpack_dense};
-use super::{Batch, Variables, lif_of, space_of_thread};
+use super::{Batch, lif_of, space_of_thread};
+use crate::variables::Variables;
 use crate::{PoolKind, Result};
 
 /// Elements of a convolution's weight gradient that a task adds up over shares.
@@ -24,7 +25,7 @@ const SUM_ELEMENTS: usize = 4096;
 
 /// Gradients of the parameters, in their order, as they become known.
 struct Gradients<'a> {
-    variables: Variables<'a>,
+    variables: &'a Variables,
     found: Vec<Option<Tensor>>,
 }
 
@@ -42,7 +43,7 @@ impl Gradients<'_> {
 
 impl Batch {
     /// Gradients of all parameters, after a forward pass in training mode and its loss.
-    pub(super) fn backward(&mut self, variables: Variables<'_>, cut: &Cut) -> Result<Vec<Tensor>> {
+    pub(super) fn backward(&mut self, variables: &Variables, cut: &Cut) -> Result<Vec<Tensor>> {
         let found = vec![None; variables.parameters.len()];
         let mut gradients = Gradients { variables, found };
         self.load_output_gradient(cut);
@@ -53,7 +54,7 @@ impl Batch {
                 break;
             }
         }
-        let named = gradients.found.into_iter().zip(variables.parameters);
+        let named = gradients.found.into_iter().zip(&variables.parameters);
         named
             .map(|(g, p)| g.ok_or_else(|| crate::Error::NoGradient { name: p.name.clone() }))
             .collect()
@@ -89,7 +90,7 @@ impl Batch {
         match &planned.stage {
             Stage::Neurons(neurons) => {
                 let variables = gradients.variables;
-                let lif = lif_of(neurons, variables.parameters)?;
+                let lif = lif_of(neurons, &variables.parameters)?;
                 let n = neurons.layout.len();
                 let per_share = cut.share_images() * n;
                 let is_last = i + 1 == plan.stages.len();

@@ -9,14 +9,14 @@ use mbspike_core::product::{Left, Matrix, add_product};
 use mbspike_core::{LifParams, Real, copy_carried, round_to_bf16};
 use rayon::prelude::*;
 
-use super::plan::{Dense, Neurons, PlannedStage, Product, Stage, without_padding};
+use super::plan::{Dense, Neurons, Norm, PlannedStage, Product, Stage, without_padding};
 use super::space::{
     Cut, Share, StageSpace, ThreadSpace, ThreadStage, by_channel, copy_rows, rows_of_task, spread,
 };
 use super::weights::Packed;
-use super::{Batch, Variables, lif_of, space_of_thread};
+use super::{Batch, lif_of, space_of_thread};
 use crate::layered::{NORM_EPSILON, NORM_MOMENTUM};
-use crate::network::Norm;
+use crate::variables::Variables;
 use crate::{Loss, PositionActivity, Result, StepKey, dropout};
 
 /// Elements of a block of neurons at one step: 8 KB an array.
@@ -33,7 +33,7 @@ impl Batch {
     /// Makes room, then runs all stages; in training mode where a key is given.
     pub(super) fn forward(
         &mut self,
-        variables: Variables<'_>,
+        variables: &Variables,
         x_seq: &Tensor,
         cut: &Cut,
         key: Option<StepKey>,
@@ -96,7 +96,7 @@ impl Batch {
     fn forward_stage(
         &mut self,
         i: usize,
-        variables: Variables<'_>,
+        variables: &Variables,
         cut: &Cut,
         key: Option<StepKey>,
     ) -> Result<()> {
@@ -113,8 +113,8 @@ impl Batch {
         let training = key.is_some();
         match &planned.stage {
             Stage::Neurons(neurons) => {
-                packed.pack(neurons, variables.parameters, plan.bf16, plan.int8, training)?;
-                let lif = lif_of(neurons, variables.parameters)?;
+                packed.pack(neurons, &variables.parameters, plan.bf16, plan.int8, training)?;
+                let lif = lif_of(neurons, &variables.parameters)?;
                 let n = neurons.layout.len();
                 let y = if training { y } else { &mut shared.neurons };
                 let y = &mut y[..cut.n_images() * n];
@@ -267,7 +267,7 @@ impl super::space::Coefficients {
         &mut self,
         neurons: &Neurons,
         norm: Norm,
-        variables: Variables<'_>,
+        variables: &Variables,
         mean: &[f64],
         variance: &[f64],
     ) -> Result<()> {
@@ -289,7 +289,7 @@ impl super::space::Coefficients {
 /// Running statistics with PyTorch's momentum; the variance is the unbiased one.
 fn update_running(
     norm: Norm,
-    variables: Variables<'_>,
+    variables: &Variables,
     mean: &[f64],
     variance: &[f64],
     n: f64,

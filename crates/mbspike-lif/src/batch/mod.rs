@@ -27,6 +27,7 @@ pub(crate) use plan::Plan;
 
 use self::plan::Neurons;
 use self::space::{Cut, Shared, StageSpace, ThreadSpace};
+use crate::variables::Variables;
 use crate::{Activity, Loss, Parameter, Prediction, Result, StepKey, StepOutput};
 
 /// A planned network with its working memory, which is kept from step to step.
@@ -39,13 +40,6 @@ pub(crate) struct Batch {
     threads: Vec<Mutex<ThreadSpace>>,
 }
 
-/// The variables of a network.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Variables<'a> {
-    pub(crate) parameters: &'a [Parameter],
-    pub(crate) buffers: &'a [Parameter],
-}
-
 impl Batch {
     pub(crate) fn new(plan: Plan) -> Self {
         let stages = plan.stages.iter().map(StageSpace::new).collect();
@@ -54,7 +48,7 @@ impl Batch {
 
     pub(crate) fn train_step(
         &mut self,
-        variables: Variables<'_>,
+        variables: &Variables,
         x_seq: &Tensor,
         targets: &Tensor,
         loss: Loss,
@@ -69,11 +63,7 @@ impl Batch {
         Ok(StepOutput { loss, logits: self.logits(&cut)?, gradients, activity: self.activity() })
     }
 
-    pub(crate) fn predict(
-        &mut self,
-        variables: Variables<'_>,
-        x_seq: &Tensor,
-    ) -> Result<Prediction> {
+    pub(crate) fn predict(&mut self, variables: &Variables, x_seq: &Tensor) -> Result<Prediction> {
         let cut = Cut::new(x_seq.dim(0)?, x_seq.dim(1)?);
         self.forward(variables, x_seq, &cut, None)?;
         Ok(Prediction { logits: self.logits(&cut)?, activity: self.activity() })

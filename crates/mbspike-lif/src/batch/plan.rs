@@ -4,8 +4,9 @@ use mbspike_core::LifParams;
 use mbspike_core::conv::{Conv, ConvShape, ImageLayout, padded_channels};
 use mbspike_core::pool::Pool;
 
-use crate::network::{Built, BuiltLif, Norm};
-use crate::{Layer, NetworkConfig, Parameter, Precision, Quantization, Readout, Result, Shape};
+use crate::graph::{Graph, NodeId, Op, Role};
+use crate::variables::Variables;
+use crate::{NetworkConfig, Precision, Quantization, Readout, Result, Shape};
 
 /// What the whole batch goes through, in order.
 #[derive(Debug)]
@@ -31,6 +32,16 @@ pub(super) struct Neurons {
     pub(super) pool: Option<Pool>,
     /// Of the neurons, without padding.
     pub(super) layout: ImageLayout,
+}
+
+/// Batch normalization: scale and shift among the parameters, running mean and variance among the
+/// buffers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Norm {
+    pub(super) weight: usize,
+    pub(super) bias: usize,
+    pub(super) mean: usize,
+    pub(super) variance: usize,
 }
 
 /// How inputs become sums.
@@ -147,15 +158,11 @@ impl Plan {
     /// way.
     pub(crate) fn new(
         config: &NetworkConfig,
-        layers: &[Built],
-        parameters: &[Parameter],
+        graph: &Graph,
+        variables: &Variables,
     ) -> Result<Self> {
-        let mut shapes = config.arch.shapes()?;
-        // Batch normalization is a layer of the notation but not of `layers`.
-        let mut is_norm = config.arch.layers.iter().map(|l| *l == Layer::BatchNorm);
-        shapes.retain(|_| !is_norm.next().unwrap_or(false));
-
-        let input = unpadded(config.arch.input, config.arch.input.channels);
+        let shape = graph.input_shape();
+        let input = unpadded(shape, shape.channels);
         let mut plan = Self {
             stages: vec![],
             input,
@@ -167,35 +174,38 @@ impl Plan {
             int8: config.quantization == Quantization::Int8,
         };
         let (mut at, mut n_positions, mut learns) = (input, 1, false);
-        for (layer, shape) in layers.iter().zip(shapes) {
+        for (id, node) in graph.nodes().iter().enumerate() {
             let mut position = None;
-            let (stage, output) = match layer {
-                Built::Conv { weight, bias, padding, norm, lif } => {
+            let (stage, output) = match &node.op {
+                Op::Input(_) | Op::Norm(_) | Op::Neurons(_) | Op::Flatten(_) | Op::Output(_) => {
+                    continue;
+                }
+                Op::Add(_) => unreachable!("the check found that `{}` is not in a row", node.name),
+                Op::Conv(op) => {
                     let conv_shape = ConvShape {
                         in_channels: at.channels,
-                        out_channels: shape.channels,
+                        out_channels: op.channels,
                         height: at.height,
                         width: at.width,
-                        kernel: parameters[*weight].var.dim(3)?,
-                        padding: *padding,
+                        kernel: op.kernel,
+                        padding: op.padding,
                     };
                     let conv = Conv::new(conv_shape, at.stride)?;
                     let layout = *conv.y_layout();
                     position = Some(n_positions);
                     let product = Product::Conv(Box::new(conv));
-                    (neurons(product, (*weight, *bias), *norm, lif, layout), layout)
+                    (neurons(product, graph, variables, id, layout), layout)
                 }
-                Built::Dense { weight, bias, lif } => {
-                    let dense = Dense::new(&at, shape.channels);
+                Op::Dense(op) => {
+                    let dense = Dense::new(&at, op.neurons);
                     position = Some(n_positions);
-                    plan.n_outputs = shape.channels;
-                    let layout = unpadded(shape, dense.out_stride);
-                    let product = Product::Dense(dense);
-                    (neurons(product, (*weight, *bias), None, lif, layout), layout)
+                    plan.n_outputs = op.neurons;
+                    let layout = unpadded(node.shape(), dense.out_stride);
+                    (neurons(Product::Dense(dense), graph, variables, id, layout), layout)
                 }
-                Built::Pool { kind, size } => {
-                    let pool = Pool { kind: *kind, size: *size };
-                    let output = unpadded(shape, at.stride);
+                Op::Pool(op) => {
+                    let pool = Pool { kind: op.kind, size: op.size };
+                    let output = unpadded(node.shape(), at.stride);
                     // Pooling right after neurons belongs to their stage.
                     if let Some(PlannedStage { stage: Stage::Neurons(before), output: out, .. }) =
                         plan.stages.last_mut()
@@ -208,9 +218,9 @@ impl Plan {
                     }
                     (Stage::Pool(pool), output)
                 }
-                Built::Dropout { p, index } => (Stage::Dropout { p: *p, index: *index }, at),
-                Built::Vote { group } => {
-                    plan.group = *group;
+                Op::Dropout(op) => (Stage::Dropout { p: op.p, index: op.index }, at),
+                Op::Vote(op) => {
+                    plan.group = op.group;
                     continue;
                 }
             };
@@ -255,13 +265,35 @@ impl Plan {
     }
 }
 
+/// The stage of the weights of node `id`, with the batch normalization and the neurons after them.
 fn neurons(
     product: Product,
-    (weight, bias): (usize, Option<usize>),
-    norm: Option<Norm>,
-    lif: &BuiltLif,
+    graph: &Graph,
+    variables: &Variables,
+    id: NodeId,
     layout: ImageLayout,
 ) -> Stage {
-    let (lif, tau) = (lif.params, lif.tau);
-    Stage::Neurons(Box::new(Neurons { product, weight, bias, norm, lif, tau, pool: None, layout }))
+    let needed =
+        |id, role| variables.place(id, role).expect("a node has the variables that its kind says");
+    let is_normed = matches!(graph.node(id + 1).op, Op::Norm(_));
+    let norm = is_normed.then(|| Norm {
+        weight: needed(id + 1, Role::Weight),
+        bias: needed(id + 1, Role::Bias),
+        mean: needed(id + 1, Role::RunningMean),
+        variance: needed(id + 1, Role::RunningVariance),
+    });
+    let at = id + 1 + usize::from(is_normed);
+    let Op::Neurons(neurons) = &graph.node(at).op else {
+        unreachable!("neurons follow the weights of a network in a row")
+    };
+    Stage::Neurons(Box::new(Neurons {
+        product,
+        weight: needed(id, Role::Weight),
+        bias: variables.place(id, Role::Bias),
+        norm,
+        lif: neurons.params.lif,
+        tau: variables.place(at, Role::Tau),
+        pool: None,
+        layout,
+    }))
 }
