@@ -301,3 +301,22 @@ fn networks_that_cannot_be_fused_say_why() {
     let auto = NetworkConfig { execution: Execution::Auto, ..config };
     assert!(!Network::new(&auto, 7, &Device::Cpu).unwrap().is_fused());
 }
+
+#[test]
+fn mean_spikes_of_both_executions_are_the_same_to_the_last_bit() {
+    for bits in [1, 2, 3, 8, 16] {
+        let mean_spikes = [Execution::Fused, Execution::Layered].map(|execution| {
+            let mut config = NetworkConfig::new("12x12x2-16c3-2a-9c3-4o".parse().unwrap(), bits);
+            config.execution = execution;
+            let output = step(&config, Loss::default(), 7, 37);
+            output.activity.mean_value()
+        });
+        // A dense layer's sums are rounded in another order, so its spikes are not the same ones.
+        let [fused, layered] = mean_spikes.map(|mut means| {
+            means.truncate(3);
+            means.iter().map(|mean| mean.to_bits()).collect::<Vec<_>>()
+        });
+        assert_eq!(fused, layered, "{bits} bits");
+        assert!(fused.iter().all(|mean| f64::from_bits(*mean) > 0.0), "{bits} bits");
+    }
+}
