@@ -4,9 +4,10 @@
 //! here can be built.
 
 use mbspike_core::conv::MAX_KERNEL;
-use mbspike_core::{DeviceName, LifParams, Reset, Surrogate};
+use mbspike_core::{Decay, DeviceName, LifParams, Reset, Surrogate};
 
-use crate::{Arch, Error, Execution, Layer, NetworkConfig, NeuronConfig, Precision, Result};
+use crate::graph::{Graph, Neurons, Node, NodeId, Op};
+use crate::{Arch, Error, Execution, NetworkConfig, NeuronConfig, Precision, Readout, Result};
 
 /// What a number must be that the kernels of `precision` round to their type.
 const SINGLE: &str = "a number that single precision holds: 0, or of 1.2e-38 to 3.4e38";
@@ -25,14 +26,26 @@ pub fn check(config: &NetworkConfig, device: DeviceName) -> Result<()> {
 /// # Errors
 /// As [`check`].
 pub fn execution(config: &NetworkConfig, device: DeviceName) -> Result<Execution> {
+    execution_of(&config.graph()?, config, device)
+}
+
+/// [`execution`] of the graph that the configuration makes.
+pub(crate) fn execution_of(
+    graph: &Graph,
+    config: &NetworkConfig,
+    device: DeviceName,
+) -> Result<Execution> {
     let invalid = |name, expected, got: &str| {
         Err(Error::InvalidParameter { name, expected, got: got.to_owned() })
     };
-    config.arch.shapes()?;
-    check_neurons(&config.neuron, config.arch.n_spiking(), config.precision)?;
-    if config.neuron.learnable_tau && config.readout.reads_membrane() {
-        let got = format!("{:?}", config.readout);
-        return invalid("readout", "mean-spike where time constants are learnable", &got);
+    for (id, neurons) in graph.neurons() {
+        check_neurons(neurons, config.precision)?;
+        if device != DeviceName::Cpu
+            && let Some(reason) = why_not_on_gpu(neurons)
+        {
+            let node = graph.node(id).name.clone();
+            return Err(Error::CannotCompute { node, engine: "a GPU", reason: reason.to_owned() });
+        }
     }
     let is_f64 = config.precision == Precision::F64;
     if !config.quantization.is_none() && is_f64 {
@@ -49,7 +62,7 @@ pub fn execution(config: &NetworkConfig, device: DeviceName) -> Result<Execution
     if config.checkpoint_steps == Some(0) {
         return invalid("checkpoint_steps", "at least 1", "0");
     }
-    let why_not = why_not_fused(config, device);
+    let why_not = why_not_fused(graph, config, device);
     match (config.execution, why_not) {
         (Execution::Fused, Some(reason)) => Err(Error::CannotFuse { setting: "execution", reason }),
         (Execution::Layered, _) if config.checkpoint_steps.is_some() => Err(Error::CannotFuse {
@@ -70,10 +83,12 @@ pub fn execution(config: &NetworkConfig, device: DeviceName) -> Result<Execution
 /// # Errors
 /// [`Error::InvalidParameter`] about `arch`.
 pub fn check_batch(arch: &Arch, n_steps: usize, batch_size: usize) -> Result<()> {
-    for (layer, shape) in arch.layers.iter().zip(arch.shapes()?) {
+    let graph = arch.graph(&NeuronConfig::new(1), false, Readout::default())?;
+    for node in graph.nodes() {
+        let shape = node.shape();
         let n_samples = n_steps.saturating_mul(batch_size);
         let n_values = n_samples.saturating_mul(shape.height * shape.width);
-        if *layer == Layer::BatchNorm && n_values < 2 {
+        if matches!(node.op, Op::Norm(_)) && n_values < 2 {
             return Err(Error::InvalidParameter {
                 name: "arch",
                 expected: "without batch normalization over a single value, whose variance is 0 (more \
@@ -86,39 +101,104 @@ pub fn check_batch(arch: &Arch, n_steps: usize, batch_size: usize) -> Result<()>
 }
 
 /// Why the network cannot be computed one sample at a time; `None` if it can.
-fn why_not_fused(config: &NetworkConfig, device: DeviceName) -> Option<String> {
+fn why_not_fused(graph: &Graph, config: &NetworkConfig, device: DeviceName) -> Option<String> {
     if device != DeviceName::Cpu {
         return Some("it runs on the CPU only".into());
     }
     if config.precision == Precision::F64 {
         return Some("it computes in f32 or bf16, not in f64".into());
     }
-    if config.neuron.learnable_tau {
-        return Some("learnable time constants are computed layer by layer".into());
-    }
-    config.arch.layers.iter().find_map(|layer| match *layer {
-        Layer::BatchNorm => Some("batch normalization needs the whole batch at once".into()),
-        Layer::Conv { kernel, .. } if kernel > MAX_KERNEL => {
-            Some(format!("kernels are at most {MAX_KERNEL} wide, not {kernel}"))
-        }
-        _ => None,
+    graph.nodes().iter().enumerate().find_map(|(id, node)| {
+        let reason = why_node_not_fused(graph, id, node)?;
+        Some(format!("`{}`: {reason}", node.name))
     })
 }
 
-/// Refuses neurons whose parameters are out of range, or are other numbers in the kernels' precision.
-fn check_neurons(neuron: &NeuronConfig, n_layers: usize, precision: Precision) -> Result<()> {
-    for layer in 0..n_layers {
-        let params = neuron.params(layer, n_layers)?;
-        if params.gain() == 0.0 {
-            let expected = "so small that it leaves something of the input, which is decayed by it";
-            let got = format!("{:e}", neuron.tau);
-            return Err(Error::InvalidParameter { name: "tau", expected, got });
+/// Why a node cannot be computed one sample at a time.
+fn why_node_not_fused(graph: &Graph, id: NodeId, node: &Node) -> Option<String> {
+    let is_read_once = || {
+        let alone = graph.only_consumer(id).is_some() || id + 1 == graph.nodes().len();
+        (!alone).then(|| "what it sends is read by several layers".to_owned())
+    };
+    let is_spiking = || {
+        let next = graph.only_consumer(id).map(|next| &graph.node(next).op);
+        let reason = match next {
+            Some(Op::Neurons(_)) => return None,
+            Some(Op::Norm(_)) => "batch normalization needs the whole batch at once",
+            _ => "there are no neurons right after it",
+        };
+        Some(reason.to_owned())
+    };
+    match &node.op {
+        Op::Input(_) | Op::Pool(_) | Op::Flatten(_) | Op::Dropout(_) => is_read_once(),
+        Op::Conv(conv) => {
+            if conv.kernel > MAX_KERNEL {
+                return Some(format!("kernels are at most {MAX_KERNEL} wide, not {}", conv.kernel));
+            }
+            let plain = [
+                ("a stride", conv.stride == 1),
+                ("a dilation", conv.dilation == 1),
+                ("groups", conv.groups == 1),
+                ("padding as wide as the kernel", conv.padding < conv.kernel),
+            ];
+            match plain.iter().find(|(_, holds)| !holds) {
+                Some((what, _)) => {
+                    Some(format!("convolutions with {what} are computed layer by layer"))
+                }
+                None => is_spiking(),
+            }
         }
-        if precision != Precision::F64 {
-            check_single(&params, neuron.tau)?;
+        Op::Dense(_) => is_spiking(),
+        Op::Norm(_) => Some("batch normalization needs the whole batch at once".into()),
+        Op::Neurons(neurons) => {
+            let before = &graph.node(node.inputs[0]).op;
+            if !matches!(before, Op::Conv(_) | Op::Dense(_)) {
+                return Some("there are no weights right before these neurons".into());
+            }
+            why_neurons_not_fused(neurons).or_else(is_read_once)
         }
+        Op::Add(_) => Some("layers that are not in a row are computed layer by layer".into()),
+        Op::Output(_) | Op::Vote(_) => None,
     }
-    Ok(())
+}
+
+fn why_neurons_not_fused(neurons: &Neurons) -> Option<String> {
+    let Neurons { params, learned_tau, learned_threshold, recurrent, sends_membrane: _ } = neurons;
+    let reason = if learned_tau.is_some() {
+        "learnable time constants"
+    } else if learned_threshold.is_some() {
+        "learnable thresholds"
+    } else if *recurrent {
+        "recurrent edges"
+    } else {
+        params.not_plain()?
+    };
+    Some(format!("neurons with {reason} are computed layer by layer"))
+}
+
+/// What neurons need that there is no kernel on a GPU for.
+fn why_not_on_gpu(neurons: &Neurons) -> Option<&'static str> {
+    if neurons.learned_threshold.is_some() {
+        return Some("learnable thresholds are computed on the CPU only");
+    }
+    if neurons.learned_tau == Some(crate::neuron::LearnedBy::Channel) {
+        return Some("time constants by channel are computed on the CPU only");
+    }
+    neurons.params.not_plain().map(|_| "this neuron is computed on the CPU only")
+}
+
+/// Refuses neurons whose parameters are other numbers in the kernels' precision.
+fn check_neurons(neurons: &Neurons, precision: Precision) -> Result<()> {
+    let params = &neurons.params.lif;
+    let tau = match params.decay {
+        Decay::Tau(tau) => tau,
+        Decay::Beta(_) => 1.0,
+    };
+    if params.gain() == 0.0 {
+        let expected = "so small that it leaves something of the input, which is decayed by it";
+        return Err(Error::InvalidParameter { name: "tau", expected, got: format!("{tau:e}") });
+    }
+    if precision == Precision::F64 { Ok(()) } else { check_single(params, tau) }
 }
 
 /// Whether a number stays itself in single precision: neither infinite nor lost among the subnormal

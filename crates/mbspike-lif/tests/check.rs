@@ -4,9 +4,7 @@
 use candle_core::Device;
 use mbspike_core::{DeviceName, Reset, Shift, Surrogate};
 use mbspike_lif::check::{check_batch, execution};
-use mbspike_lif::{
-    Arch, Execution, Network, NetworkConfig, Precision, Quantization, Readout, check,
-};
+use mbspike_lif::{Arch, Execution, Network, NetworkConfig, Precision, Quantization, check};
 
 fn config(arch: &str, change: impl FnOnce(&mut NetworkConfig)) -> NetworkConfig {
     let mut config = NetworkConfig::new(arch.parse().unwrap(), 2);
@@ -28,7 +26,7 @@ const NORM: &str = "8x8-2c3-bn-2a-10o";
 #[test]
 fn combinations_that_cannot_be_computed_name_the_setting() {
     type Change = fn(&mut NetworkConfig);
-    let cases: [(&str, Change, &str); 10] = [
+    let cases: [(&str, Change, &str); 9] = [
         (NORM, |c| c.execution = Execution::Fused, "execution"),
         (PLAIN, |c| (c.execution, c.precision) = (Execution::Fused, Precision::F64), "execution"),
         (PLAIN, |c| (c.execution, c.neuron.learnable_tau) = (Execution::Fused, true), "execution"),
@@ -45,7 +43,6 @@ fn combinations_that_cannot_be_computed_name_the_setting() {
             "checkpoint_steps",
         ),
         (PLAIN, |c| c.checkpoint_steps = Some(0), "checkpoint_steps"),
-        (PLAIN, |c| (c.readout, c.neuron.learnable_tau) = (Readout::LastMembrane, true), "readout"),
         (
             PLAIN,
             |c| (c.precision, c.quantization) = (Precision::F64, Quantization::Int8),

@@ -114,7 +114,7 @@ fn scores_are_close_to_those_of_the_network_with_quantized_weights() {
                 config.neuron.reset = reset;
                 config.neuron.tau = 3.0;
                 config.neuron.v_threshold = 0.1;
-                let mut network = Network::new(&config, 9, &Device::Cpu).unwrap();
+                let network = Network::new(&config, 9, &Device::Cpu).unwrap();
                 // Normalization that is not the identity, one channel turned around.
                 for p in network.parameters().iter().chain(network.buffers()) {
                     let Some((_, part)) = p.name.strip_prefix("bn").and_then(|n| n.split_once('.'))

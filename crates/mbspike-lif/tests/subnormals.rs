@@ -189,7 +189,7 @@ impl Case {
             let mut membranes = Membranes::default();
             for t in 0..n_steps_of(x) {
                 for layer in network.trace_step(&x.get(t).unwrap(), &mut membranes).unwrap() {
-                    for tensor in [&layer.input, &layer.sent] {
+                    for tensor in std::iter::once(&layer.input).chain(&layer.sent) {
                         assert_none("activations", tensor);
                     }
                 }

@@ -1,6 +1,6 @@
 //! Values out of range, and parts of a config that do not fit each other.
 
-use mbspike_lif::{Layer, Precision};
+use mbspike_lif::Precision;
 
 use super::Config;
 use super::document::Node;
@@ -31,6 +31,9 @@ pub(super) fn validate(config: &Config, root: &Node) -> Result<(), ConfigError> 
                 got,
             }),
         ) => fail(&format!("{prefix}.{name}"), format!("must be {expected}, not {got}")),
+        Err(error @ (mbspike_lif::Error::Layer { .. } | mbspike_lif::Error::Graph(_))) => {
+            fail("network.layer", error.to_string())
+        }
         Err(mbspike_lif::Error::Mismatch { what, got, expected, .. }) => {
             fail(&format!("{prefix}.{what}"), format!("must be {expected}, not {got}"))
         }
@@ -44,13 +47,7 @@ pub(super) fn validate(config: &Config, root: &Node) -> Result<(), ConfigError> 
     data(config.encoder.validate(n_channels), "encoder", "encoder")?;
     fits_dataset(config, root)?;
 
-    let is_spiking = |layer: &&Layer| {
-        matches!(layer, Layer::Conv { .. } | Layer::Dense { .. } | Layer::Output { .. })
-    };
-    let n_spiking = config.network.arch.layers.iter().filter(is_spiking).count();
-    for layer in 0..n_spiking {
-        lif(config.neuron.params(layer, n_spiking).map(|_| ()), "neuron")?;
-    }
+    lif(config.network_config().graph().map(|_| ()), "neuron")?;
     let steps = config.network.checkpoint_steps;
     must("network.checkpoint_steps", steps != Some(0), "at least 1", &0)?;
 
