@@ -283,7 +283,7 @@ fn moments_of_a_weight_without_gradient_end_at_zero() {
             // f64 has eight times as many octaves.
             let n = if dtype == DType::F64 { 9 * n_iterations } else { n_iterations };
             let var = Var::ones(3, dtype, &Device::Cpu).unwrap();
-            let weight = Parameter { name: "fc1.weight".into(), var };
+            let weight = Parameter::new("fc1.weight", var);
             let mut optimizer = Optimizer::new(config, &[weight]).unwrap();
             let ones = Tensor::ones(3, dtype, &Device::Cpu).unwrap();
             optimizer.step(std::slice::from_ref(&ones), 0.1).unwrap();
