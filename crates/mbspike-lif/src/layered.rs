@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// PyTorch's defaults of batch normalization.
-pub(crate) const NORM_EPSILON: f64 = 1e-5;
+pub const NORM_EPSILON: f64 = 1e-5;
 pub(crate) const NORM_MOMENTUM: f64 = 0.1;
 
 /// A network as this engine sees it.

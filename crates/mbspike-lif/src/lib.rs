@@ -36,6 +36,7 @@ mod variables;
 pub use arch::{Arch, ArchError, ConvLayer, Join, Layer, LayerKind, LayerTable, PoolKind, Shape};
 pub use check::check;
 pub use error::{Error, Result};
+pub use layered::NORM_EPSILON;
 pub use loss::{Loss, LossKind, Readout, one_hot};
 pub use monitor::{Activity, PositionActivity};
 pub use network::Network;

@@ -111,6 +111,23 @@ impl Network {
         &self.variables.buffers
     }
 
+    /// The first learnable time constant that is not a finite number any more, with its value.
+    ///
+    /// # Errors
+    /// If it cannot be copied from the device.
+    pub fn lost_tau(&self) -> Result<Option<(&str, f64)>> {
+        for Parameter { name, var, at_least } in &self.variables.parameters {
+            if at_least.is_some() {
+                for value in var.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()? {
+                    if !value.is_finite() {
+                        return Ok(Some((name, value)));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Names of the measuring positions: `input` and the nodes of neurons, `lif1`, …, the output's last.
     pub fn positions(&self) -> &[String] {
         &self.positions
@@ -157,7 +174,10 @@ impl Network {
         loss: Loss,
         key: StepKey,
     ) -> Result<DeferredStep> {
-        let (_, batch_size) = self.check_input(x_seq)?;
+        let (n_steps, batch_size) = self.check_input(x_seq)?;
+        if self.fused.is_none() {
+            check::check_batch(&self.config.arch, n_steps, batch_size)?;
+        }
         let expected = [batch_size, self.graph.n_classes()];
         if targets.dims() != expected {
             return Err(Error::Mismatch {
@@ -226,7 +246,7 @@ impl Network {
     pub fn input_range(&self) -> Result<Option<InputRange>> {
         let Some(buffer) = self.input_range else { return Ok(None) };
         let values = self.variables.buffers[buffer].var.to_vec1::<f32>()?;
-        Ok(Some(InputRange { largest: values[0], is_whole: values[1] == 0.0 }))
+        Ok(Some(InputRange { largest: values[0], ..InputRange::of(self.config.input) }))
     }
 
     /// Rounds the weights of convolutions and dense layers, in place, to what int8 can say.

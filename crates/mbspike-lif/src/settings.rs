@@ -1,3 +1,4 @@
+use mbspike_core::InputCode;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::LayerTable;
@@ -57,6 +58,8 @@ pub struct NetworkConfig {
     pub checkpoint_steps: Option<usize>,
     /// What weights and inputs are rounded to in the forward pass.
     pub quantization: Quantization,
+    /// What the numbers of its input are; decides how they are rounded where they are.
+    pub input: InputCode,
 }
 
 impl NetworkConfig {
@@ -71,6 +74,7 @@ impl NetworkConfig {
             precision: Precision::default(),
             checkpoint_steps: None,
             quantization: Quantization::default(),
+            input: InputCode::default(),
         }
     }
 
@@ -149,6 +153,7 @@ impl NetworkTable {
             precision,
             checkpoint_steps: self.checkpoint_steps,
             quantization: Quantization::default(),
+            input: InputCode::default(),
         })
     }
 }

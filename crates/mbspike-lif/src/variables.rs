@@ -34,7 +34,12 @@ impl Variables {
         for id in order(graph) {
             for Variable { role, name, dims, start } in &graph.node(id).variables {
                 let to = if role.is_trainable() { &mut parameters } else { &mut buffers };
-                places[id].push((*role, to.make(name, dims, *start)?));
+                let place = to.make(name, dims, *start)?;
+                if *role == Role::Tau {
+                    // A time constant is never less than a step.
+                    to.made[place].at_least = Some(1.0);
+                }
+                places[id].push((*role, place));
             }
         }
         Ok(Self { parameters: parameters.made, buffers: buffers.made, places })
@@ -101,7 +106,7 @@ impl Initializer<'_> {
             }
         };
         let var = Var::from_tensor(&tensor.to_dtype(self.dtype)?.to_device(self.device)?)?;
-        self.made.push(Parameter { name: name.to_owned(), var });
+        self.made.push(Parameter::new(name, var));
         Ok(self.made.len() - 1)
     }
 }

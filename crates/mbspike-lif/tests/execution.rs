@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 use candle_core::{DType, Device, Tensor};
-use mbspike_core::{Reset, Shift, Surrogate};
+use mbspike_core::{InputCode, Reset, Shift, Surrogate};
 use mbspike_lif::{
     Execution, Loss, LossKind, Network, NetworkConfig, Precision, Quantization, Readout, StepKey,
     StepOutput, one_hot,
@@ -164,7 +164,11 @@ fn a_quantized_step_is_a_step_of_the_rounded_network_whose_gradient_passes_strai
     for execution in [Execution::Fused, Execution::Batch, Execution::Layered] {
         let config =
             NetworkConfig { execution, ..NetworkConfig::new(ARCHS[0].parse().unwrap(), 2) };
-        let quantized = NetworkConfig { quantization: Quantization::Int8, ..config.clone() };
+        let quantized = NetworkConfig {
+            quantization: Quantization::Int8,
+            input: InputCode::Counts,
+            ..config.clone()
+        };
         let (x_seq, targets) = input(ARCHS[0], 4, 5);
         // On whole inputs nothing but the weights is rounded.
         let x_seq = x_seq.ceil().unwrap();
@@ -213,6 +217,37 @@ fn the_range_of_quantized_inputs_is_that_of_all_training_batches() {
     let off = (&exact - f64::from(below)).unwrap();
     let logits = |x: &Tensor, n: &mut Network| flat(&n.predict(x).unwrap().logits);
     assert_eq!(logits(&exact, &mut network), logits(&off, &mut network));
+}
+
+#[test]
+fn a_time_constant_that_is_no_number_any_more_is_named() {
+    let mut config = NetworkConfig::new("6x6-2c3-3o".parse().unwrap(), 2);
+    config.neuron.learnable_tau = true;
+    let network = Network::new(&config, 7, &Device::Cpu).unwrap();
+    assert_eq!(network.lost_tau().unwrap(), None);
+    let tau = network.parameters().iter().find(|p| p.name == "lif2.tau").unwrap();
+    assert_eq!(tau.at_least, Some(1.0));
+    for value in [f32::INFINITY, f32::NAN] {
+        tau.var.set(&Tensor::new(&[value], &Device::Cpu).unwrap()).unwrap();
+        let (name, lost) = network.lost_tau().unwrap().unwrap();
+        assert_eq!((name, lost.is_nan()), ("lif2.tau", value.is_nan()));
+    }
+}
+
+#[test]
+fn batch_normalization_over_one_value_is_refused_and_not_a_nan() {
+    let arch = "3x3-2c3v-bn-3o";
+    let mut network =
+        Network::new(&NetworkConfig::new(arch.parse().unwrap(), 2), 7, &Device::Cpu).unwrap();
+    let mut step = |n_steps, batch_size| {
+        let (x_seq, targets) = input(arch, n_steps, batch_size);
+        let key = StepKey { seed: 0, iteration: 0 };
+        network.train_step(&x_seq, &targets, Loss::default(), key)
+    };
+    let error = step(1, 1).unwrap_err().to_string();
+    assert!(error.contains("batch normalization over a single value"), "{error}");
+    assert!(step(2, 1).unwrap().loss.is_finite());
+    assert!(step(1, 2).unwrap().loss.is_finite());
 }
 
 #[test]
@@ -413,5 +448,25 @@ fn batches_of_other_sizes_do_not_disturb_each_other() {
             }
             used.predict(&x_seq).unwrap();
         }
+    }
+}
+
+#[test]
+fn mean_spikes_of_both_executions_are_the_same_to_the_last_bit() {
+    for bits in [1, 2, 3, 8, 16] {
+        let mean_spikes = [Execution::Fused, Execution::Layered].map(|execution| {
+            let mut config = NetworkConfig::new("12x12x2-16c3-2a-9c3-4o".parse().unwrap(), bits);
+            config.execution = execution;
+            let output = step(&config, Loss::default(), 7, 37);
+            output.activity.mean_value()
+        });
+        // A dense layer's sums are rounded in another order, so its spikes are not the same ones.
+        let [fused, layered] = mean_spikes.map(|mut means| {
+            means.truncate(3);
+            means.iter().map(|mean| mean.to_bits()).collect::<Vec<_>>()
+        });
+        assert_eq!(fused, layered, "{bits} bits");
+        // One bit may be silent with the weights that a network starts from.
+        assert!(bits == 1 || f64::from_bits(fused[1]) > 0.0, "{bits} bits");
     }
 }

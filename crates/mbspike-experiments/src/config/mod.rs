@@ -188,6 +188,7 @@ impl Config {
             precision: self.train.precision,
             checkpoint_steps: self.network.checkpoint_steps,
             quantization: self.train.quantization,
+            input: self.encoder.code_of_mixed(&self.augment()),
         }
     }
 

@@ -31,7 +31,10 @@ use self::forward::Workspace;
 use crate::graph::{Graph, NodeId, Op, Pooling};
 use crate::neuron::LearnedBy;
 use crate::quantization::code_of;
-use crate::{Arch, Error, MAX_CODE, NeuronConfig, PoolKind, Readout, Result, Shape};
+use crate::{
+    Activity, Arch, Error, MAX_CODE, NeuronConfig, PoolKind, PositionActivity, Readout, Result,
+    Shape,
+};
 
 pub use lif::{BETA_BITS, IntegerLif, IntegerReset, MAX_FRACTION_BITS, MIN_FRACTION_BITS};
 
@@ -216,10 +219,19 @@ impl IntegerNetwork {
     /// # Errors
     /// If the input has another shape, more steps than [`IntegerConfig::max_steps`], or a NaN.
     pub fn predict(&self, x_seq: &Tensor) -> Result<Tensor> {
+        Ok(self.predict_with_activity(x_seq)?.0)
+    }
+
+    /// [`predict`](Self::predict) with the activity of the input and of each layer of neurons, the
+    /// positions of the network that it was converted from.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_with_activity(&self, x_seq: &Tensor) -> Result<(Tensor, Activity)> {
         let (codes, [n_steps, batch_size]) = self.codes(x_seq)?;
         let n_classes = self.n_outputs / self.group;
         let mut scores = vec![0_i64; batch_size * n_classes];
-        scores.par_chunks_mut(n_classes).enumerate().for_each_init(
+        let seen = scores.par_chunks_mut(n_classes).enumerate().map_init(
             || Workspace::new(self),
             |workspace, (sample, scores)| {
                 let n = self.config.arch.input.n_elements();
@@ -228,9 +240,38 @@ impl IntegerNetwork {
                 for (score, group) in scores.iter_mut().zip(outputs.chunks(self.group)) {
                     *score = group.iter().sum();
                 }
+                std::mem::replace(&mut workspace.seen, self.nothing_seen())
             },
         );
-        Ok(Tensor::from_vec(scores, (batch_size, n_classes), &Device::Cpu)?)
+        // In the order of the samples, whatever thread had them.
+        let seen: Vec<Vec<PositionActivity>> = seen.collect();
+        let mut activity = Activity::default();
+        for positions in seen {
+            activity.merge(&Activity { positions });
+        }
+        let scores = Tensor::from_vec(scores, (batch_size, n_classes), &Device::Cpu)?;
+        Ok((scores, activity))
+    }
+
+    /// Class scores as those of the network that it was converted from, f64: `scores` are of
+    /// [`predict`](Self::predict) over `n_steps` steps, and `v_threshold` is that of its output.
+    ///
+    /// # Errors
+    /// If `scores` are not `[B, n_classes]`.
+    pub fn logits(&self, scores: &Tensor, n_steps: usize, v_threshold: f64) -> Result<Tensor> {
+        let lif = self.config.neurons.last().expect("a network has an output layer");
+        let unit = match self.config.readout {
+            Readout::MeanSpike => 1.0 / n_steps as f64,
+            Readout::LastMembrane | Readout::MaxMembrane => {
+                v_threshold / f64::from(1_u32 << lif.fraction_bits)
+            }
+        };
+        let unit = unit / f64::from(lif.n_levels()) / self.group as f64;
+        Ok((scores.to_dtype(DType::F64)? * unit)?)
+    }
+
+    fn nothing_seen(&self) -> Vec<PositionActivity> {
+        vec![PositionActivity::default(); 1 + self.config.neurons.len()]
     }
 
     /// The codes of an input, with its steps and batch size.
