@@ -175,7 +175,7 @@ impl Network {
         key: StepKey,
     ) -> Result<DeferredStep> {
         let (n_steps, batch_size) = self.check_input(x_seq)?;
-        if self.fused.is_none() {
+        if !matches!(self.engine, Engine::Fused(_)) {
             check::check_batch(&self.config.arch, n_steps, batch_size)?;
         }
         let expected = [batch_size, self.graph.n_classes()];
