@@ -7,10 +7,15 @@ use mbspike_core::conv::MAX_KERNEL;
 use mbspike_core::{Decay, DeviceName, LifParams, Reset, Surrogate};
 
 use crate::graph::{Graph, Neurons, Node, NodeId, Op};
+use crate::neuron::LearnedBy;
 use crate::{Arch, Error, Execution, NetworkConfig, NeuronConfig, Precision, Readout, Result};
 
 /// What a number must be that the kernels of `precision` round to their type.
 const SINGLE: &str = "a number that single precision holds: 0, or of 1.2e-38 to 3.4e38";
+
+/// Weights of a dense layer from which the batch engine is chosen: 2 MB, which a second-level cache
+/// does not keep from sample to sample.
+const WIDE_WEIGHTS: usize = 512 * 1024;
 
 /// Refuses a configuration that cannot be built on `device`.
 ///
@@ -21,7 +26,7 @@ pub fn check(config: &NetworkConfig, device: DeviceName) -> Result<()> {
     execution(config, device).map(|_| ())
 }
 
-/// Which code computes a configuration on `device`: [`Execution::Fused`] or [`Execution::Layered`].
+/// Which code computes a configuration on `device`; never [`Execution::Auto`].
 ///
 /// # Errors
 /// As [`check`].
@@ -62,19 +67,70 @@ pub(crate) fn execution_of(
     if config.checkpoint_steps == Some(0) {
         return invalid("checkpoint_steps", "at least 1", "0");
     }
-    let why_not = why_not_fused(graph, config, device);
-    match (config.execution, why_not) {
+    let why_not_fused = why_not(graph, config, device, Engine::Fused);
+    let why_not_batch = why_not(graph, config, device, Engine::Batch);
+    let cannot_checkpoint = |reason| Error::CannotFuse { setting: "checkpoint_steps", reason };
+    match (config.execution, why_not_fused) {
         (Execution::Fused, Some(reason)) => Err(Error::CannotFuse { setting: "execution", reason }),
-        (Execution::Layered, _) if config.checkpoint_steps.is_some() => Err(Error::CannotFuse {
-            setting: "checkpoint_steps",
-            reason: "the execution is \"layered\"".into(),
-        }),
-        (_, Some(reason)) if config.checkpoint_steps.is_some() => {
-            Err(Error::CannotFuse { setting: "checkpoint_steps", reason })
+        (Execution::Layered, _) if config.checkpoint_steps.is_some() => {
+            Err(cannot_checkpoint("the execution is \"layered\"".into()))
         }
-        (Execution::Layered, _) | (_, Some(_)) => Ok(Execution::Layered),
-        (_, None) => Ok(Execution::Fused),
+        (Execution::Batch, _) if config.checkpoint_steps.is_some() => {
+            Err(cannot_checkpoint("the execution is \"batch\"".into()))
+        }
+        (_, Some(reason)) if config.checkpoint_steps.is_some() => Err(cannot_checkpoint(reason)),
+        (Execution::Batch, _) => match why_not_batch {
+            Some(reason) => Err(Error::CannotBatch { reason }),
+            None => Ok(Execution::Batch),
+        },
+        (Execution::Fused, None) => Ok(Execution::Fused),
+        (Execution::Auto, None)
+            if config.checkpoint_steps.is_some() || why_not_batch.is_some() || !is_wide(graph) =>
+        {
+            Ok(Execution::Fused)
+        }
+        (Execution::Auto, _) if why_not_batch.is_none() => Ok(Execution::Batch),
+        (Execution::Auto | Execution::Layered, _) => Ok(Execution::Layered),
     }
+}
+
+/// Whether dense layers decide about the time of a step: they have most of the multiply-accumulates,
+/// or one has so many weights that reading them for every sample costs more than what the fused
+/// execution saves.
+fn is_wide(graph: &Graph) -> bool {
+    let (mut of_dense, mut of_conv, mut widest) = (0_usize, 0_usize, 0);
+    for node in graph.nodes() {
+        match &node.op {
+            Op::Dense(dense) => {
+                let n_inputs = graph.node(node.inputs[0]).shape().n_elements();
+                let n_weights = n_inputs.saturating_mul(dense.neurons);
+                of_dense = of_dense.saturating_add(n_weights);
+                widest = n_weights.max(widest);
+            }
+            Op::Conv(conv) => {
+                let channels = graph.node(node.inputs[0]).shape().channels;
+                let taps = channels.saturating_mul(conv.kernel * conv.kernel);
+                of_conv = of_conv.saturating_add(node.shape().n_elements().saturating_mul(taps));
+            }
+            Op::Input(_)
+            | Op::Norm(_)
+            | Op::Neurons(_)
+            | Op::Pool(_)
+            | Op::Flatten(_)
+            | Op::Dropout(_)
+            | Op::Add(_)
+            | Op::Output(_)
+            | Op::Vote(_) => {}
+        }
+    }
+    widest >= WIDE_WEIGHTS || of_dense > of_conv
+}
+
+/// What hand-written passes are asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Engine {
+    Fused,
+    Batch,
 }
 
 /// Refuses batches in which batch normalization would be over a single value: of `batch_size` samples,
@@ -100,8 +156,13 @@ pub fn check_batch(arch: &Arch, n_steps: usize, batch_size: usize) -> Result<()>
     Ok(())
 }
 
-/// Why the network cannot be computed one sample at a time; `None` if it can.
-fn why_not_fused(graph: &Graph, config: &NetworkConfig, device: DeviceName) -> Option<String> {
+/// Why the engine cannot compute the network; `None` if it can.
+fn why_not(
+    graph: &Graph,
+    config: &NetworkConfig,
+    device: DeviceName,
+    engine: Engine,
+) -> Option<String> {
     if device != DeviceName::Cpu {
         return Some("it runs on the CPU only".into());
     }
@@ -109,22 +170,30 @@ fn why_not_fused(graph: &Graph, config: &NetworkConfig, device: DeviceName) -> O
         return Some("it computes in f32 or bf16, not in f64".into());
     }
     graph.nodes().iter().enumerate().find_map(|(id, node)| {
-        let reason = why_node_not_fused(graph, id, node)?;
+        let reason = why_not_node(graph, id, node, engine)?;
         Some(format!("`{}`: {reason}", node.name))
     })
 }
 
-/// Why a node cannot be computed one sample at a time.
-fn why_node_not_fused(graph: &Graph, id: NodeId, node: &Node) -> Option<String> {
+/// Why the engine cannot compute a node.
+fn why_not_node(graph: &Graph, id: NodeId, node: &Node, engine: Engine) -> Option<String> {
     let is_read_once = || {
         let alone = graph.only_consumer(id).is_some() || id + 1 == graph.nodes().len();
         (!alone).then(|| "what it sends is read by several layers".to_owned())
     };
     let is_spiking = || {
-        let next = graph.only_consumer(id).map(|next| &graph.node(next).op);
-        let reason = match next {
-            Some(Op::Neurons(_)) => return None,
-            Some(Op::Norm(_)) => "batch normalization needs the whole batch at once",
+        let after = |id| graph.only_consumer(id).map(|next| (next, &graph.node(next).op));
+        let is_conv = matches!(node.op, Op::Conv(_));
+        let reason = match after(id) {
+            Some((_, Op::Neurons(_))) => return None,
+            Some((norm, Op::Norm(_))) if engine == Engine::Batch && is_conv => match after(norm) {
+                Some((_, Op::Neurons(_))) => return None,
+                _ => "there are no neurons right after its batch normalization",
+            },
+            Some((_, Op::Norm(_))) if engine == Engine::Batch => {
+                "batch normalization of a dense layer is computed layer by layer"
+            }
+            Some((_, Op::Norm(_))) => "batch normalization needs the whole batch at once",
             _ => "there are no neurons right after it",
         };
         Some(reason.to_owned())
@@ -149,22 +218,29 @@ fn why_node_not_fused(graph: &Graph, id: NodeId, node: &Node) -> Option<String> 
             }
         }
         Op::Dense(_) => is_spiking(),
+        Op::Norm(_) if engine == Engine::Batch => {
+            let before = &graph.node(node.inputs[0]).op;
+            let follows = matches!(before, Op::Conv(_));
+            (!follows).then(|| "batch normalization is not right after a convolution".to_owned())
+        }
         Op::Norm(_) => Some("batch normalization needs the whole batch at once".into()),
         Op::Neurons(neurons) => {
             let before = &graph.node(node.inputs[0]).op;
-            if !matches!(before, Op::Conv(_) | Op::Dense(_)) {
+            let is_normed = engine == Engine::Batch && matches!(before, Op::Norm(_));
+            if !is_normed && !matches!(before, Op::Conv(_) | Op::Dense(_)) {
                 return Some("there are no weights right before these neurons".into());
             }
-            why_neurons_not_fused(neurons).or_else(is_read_once)
+            why_not_neurons(neurons, engine).or_else(is_read_once)
         }
         Op::Add(_) => Some("layers that are not in a row are computed layer by layer".into()),
         Op::Output(_) | Op::Vote(_) => None,
     }
 }
 
-fn why_neurons_not_fused(neurons: &Neurons) -> Option<String> {
+fn why_not_neurons(neurons: &Neurons, engine: Engine) -> Option<String> {
     let Neurons { params, learned_tau, learned_threshold, recurrent, sends_membrane: _ } = neurons;
-    let reason = if learned_tau.is_some() {
+    let takes_tau = engine == Engine::Batch && *learned_tau == Some(LearnedBy::Layer);
+    let reason = if learned_tau.is_some() && !takes_tau {
         "learnable time constants"
     } else if learned_threshold.is_some() {
         "learnable thresholds"
@@ -181,7 +257,7 @@ fn why_not_on_gpu(neurons: &Neurons) -> Option<&'static str> {
     if neurons.learned_threshold.is_some() {
         return Some("learnable thresholds are computed on the CPU only");
     }
-    if neurons.learned_tau == Some(crate::neuron::LearnedBy::Channel) {
+    if neurons.learned_tau == Some(LearnedBy::Channel) {
         return Some("time constants by channel are computed on the CPU only");
     }
     neurons.params.not_plain().map(|_| "this neuron is computed on the CPU only")

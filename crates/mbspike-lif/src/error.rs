@@ -79,6 +79,12 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The batch engine was asked for and cannot compute the network.
+    #[error("execution asks for the batch engine, which cannot compute this network: {reason}")]
+    CannotBatch {
+        /// Why.
+        reason: String,
+    },
     /// A layer's numbers do not fit the whole numbers it would be computed in.
     #[error("`{layer}` cannot be computed in integers: {reason}")]
     NotInteger {

@@ -21,7 +21,7 @@ use crate::{
 
 /// PyTorch's defaults of batch normalization.
 pub const NORM_EPSILON: f64 = 1e-5;
-const NORM_MOMENTUM: f64 = 0.1;
+pub(crate) const NORM_MOMENTUM: f64 = 0.1;
 
 /// A network as this engine sees it.
 #[derive(Clone, Copy)]

@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 pub mod arch;
+mod batch;
 pub mod check;
 mod dropout;
 mod error;

@@ -2,8 +2,9 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
 
+use crate::batch::{self, Batch};
 use crate::check;
-use crate::fused::{Fused, Plan};
+use crate::fused::{self, Fused};
 use crate::graph::{Graph, Op, Role};
 use crate::layered::Layered;
 use crate::quantization;
@@ -13,6 +14,14 @@ use crate::{
     Membranes, NetworkConfig, Parameter, Precision, Prediction, Quantization, Result, StepKey,
     StepOutput,
 };
+
+/// What a network is computed by, with its working memory.
+#[derive(Debug)]
+enum Engine {
+    Fused(Box<Mutex<Fused>>),
+    Batch(Box<Mutex<Batch>>),
+    Layered,
+}
 
 /// A spiking network with its variables.
 ///
@@ -40,8 +49,7 @@ pub struct Network {
     positions: Vec<String>,
     /// The observed [`InputRange`] among the buffers, where inputs are quantized.
     input_range: Option<usize>,
-    /// With its working memory.
-    fused: Option<Mutex<Fused>>,
+    engine: Engine,
 }
 
 impl Network {
@@ -59,16 +67,21 @@ impl Network {
             Quantization::Int8 => (Some(("input.range", 2)), Some(0)),
         };
         let variables = Variables::new(&graph, seed, dtype, device, first)?;
-        let fused = match execution {
+        let engine = match execution {
             Execution::Fused => {
-                Some(Mutex::new(Fused::new(Plan::new(config, &graph, &variables)?)))
+                let plan = fused::Plan::new(config, &graph, &variables)?;
+                Engine::Fused(Box::new(Mutex::new(Fused::new(plan))))
             }
-            Execution::Auto | Execution::Layered => None,
+            Execution::Batch => {
+                let plan = batch::Plan::new(config, &graph, &variables)?;
+                Engine::Batch(Box::new(Mutex::new(Batch::new(plan))))
+            }
+            Execution::Auto | Execution::Layered => Engine::Layered,
         };
         let neurons = graph.neurons().map(|(id, _)| graph.node(id).name.clone());
         let positions = std::iter::once("input".to_owned()).chain(neurons).collect();
         let (config, device) = (config.clone(), device.clone());
-        Ok(Self { config, graph, device, variables, positions, input_range, fused })
+        Ok(Self { config, graph, device, variables, positions, input_range, engine })
     }
 
     /// What it was built from.
@@ -120,9 +133,13 @@ impl Network {
         &self.positions
     }
 
-    /// Whether it is computed one sample at a time through all layers.
-    pub fn is_fused(&self) -> bool {
-        self.fused.is_some()
+    /// Which code computes it; never [`Execution::Auto`].
+    pub fn execution(&self) -> Execution {
+        match self.engine {
+            Engine::Fused(_) => Execution::Fused,
+            Engine::Batch(_) => Execution::Batch,
+            Engine::Layered => Execution::Layered,
+        }
     }
 
     /// Forward pass, loss and backward pass of a batch: `x_seq` `[T, B, C, H, W]`, `targets`
@@ -158,7 +175,7 @@ impl Network {
         key: StepKey,
     ) -> Result<DeferredStep> {
         let (n_steps, batch_size) = self.check_input(x_seq)?;
-        if self.fused.is_none() {
+        if !matches!(self.engine, Engine::Fused(_)) {
             check::check_batch(&self.config.arch, n_steps, batch_size)?;
         }
         let expected = [batch_size, self.graph.n_classes()];
@@ -173,20 +190,24 @@ impl Network {
         loss.validate()?;
         self.observe_input(x_seq)?;
         let x_seq = &self.quantized_input(x_seq)?;
-        match &self.fused {
-            Some(fused) => {
+        let variables = &self.variables;
+        let step = match &self.engine {
+            Engine::Fused(fused) => {
                 let mut fused = fused.lock().unwrap_or_else(PoisonError::into_inner);
-                let step =
-                    fused.train_step(&self.variables.parameters, x_seq, targets, loss, key)?;
-                Ok(DeferredStep {
-                    loss: Tensor::new(step.loss, &Device::Cpu)?,
-                    logits: step.logits,
-                    gradients: step.gradients,
-                    activity: step.activity.to_counts(),
-                })
+                fused.train_step(&variables.parameters, x_seq, targets, loss, key)?
             }
-            None => self.layered().train_step(x_seq, targets, loss, key),
-        }
+            Engine::Batch(batch) => {
+                let mut batch = batch.lock().unwrap_or_else(PoisonError::into_inner);
+                batch.train_step(variables, x_seq, targets, loss, key)?
+            }
+            Engine::Layered => return self.layered().train_step(x_seq, targets, loss, key),
+        };
+        Ok(DeferredStep {
+            loss: Tensor::new(step.loss, &Device::Cpu)?,
+            logits: step.logits,
+            gradients: step.gradients,
+            activity: step.activity.to_counts(),
+        })
     }
 
     /// Class scores of a batch in evaluation mode: without dropout, with the running statistics of
@@ -207,15 +228,18 @@ impl Network {
     pub fn predict_deferred(&self, x_seq: &Tensor) -> Result<DeferredPrediction> {
         self.check_input(x_seq)?;
         let x_seq = &self.quantized_input(x_seq)?;
-        match &self.fused {
-            Some(fused) => {
+        let Prediction { logits, activity } = match &self.engine {
+            Engine::Fused(fused) => {
                 let mut fused = fused.lock().unwrap_or_else(PoisonError::into_inner);
-                let Prediction { logits, activity } =
-                    fused.predict(&self.variables.parameters, x_seq)?;
-                Ok(DeferredPrediction { logits, activity: activity.to_counts() })
+                fused.predict(&self.variables.parameters, x_seq)?
             }
-            None => self.layered().predict(x_seq),
-        }
+            Engine::Batch(batch) => {
+                let mut batch = batch.lock().unwrap_or_else(PoisonError::into_inner);
+                batch.predict(&self.variables, x_seq)?
+            }
+            Engine::Layered => return self.layered().predict(x_seq),
+        };
+        Ok(DeferredPrediction { logits, activity: activity.to_counts() })
     }
 
     /// What was seen of the input in training, where it is quantized.

@@ -10,12 +10,15 @@ use crate::{Arch, Error, NeuronConfig, Quantization, Readout, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Execution {
-    /// Fused where it applies, else layered.
+    /// What is fastest for the network's shapes: fused or batch, or layered where neither applies.
     #[default]
     Auto,
     /// One sample at a time through all layers and steps, in the cache: f32 or bf16 on the CPU, layers
     /// in a row, without batch normalization and learnable time constants.
     Fused,
+    /// One layer at a time over the whole batch, in blocks that stay in the cache: f32 or bf16 on the
+    /// CPU, layers in a row.
+    Batch,
     /// One layer at a time over the whole batch, as tensor operations.
     Layered,
 }

@@ -95,7 +95,7 @@ impl Golden {
     fn network(&self, precision: Precision, execution: Execution) -> Option<Network> {
         let config = NetworkConfig { execution, ..self.config(precision) };
         match check(&config, DeviceName::Cpu) {
-            Err(Error::CannotFuse { .. }) => return None,
+            Err(Error::CannotFuse { .. } | Error::CannotBatch { .. }) => return None,
             result => result.unwrap_or_else(|e| panic!("{}: {e}", self.name)),
         }
         let network = Network::new(&config, 0, &Device::Cpu).unwrap();
@@ -189,7 +189,7 @@ fn double_precision_agrees_throughout() {
 #[test]
 fn single_precision_agrees_within_a_flipped_spike() {
     for golden in Golden::all() {
-        for execution in [Execution::Layered, Execution::Fused] {
+        for execution in [Execution::Layered, Execution::Batch, Execution::Fused] {
             let Some(network) = golden.network(Precision::F32, execution) else { continue };
             let run = golden.run(network);
             let name = format!("{}, {execution:?}", golden.name);

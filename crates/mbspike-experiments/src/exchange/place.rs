@@ -203,7 +203,9 @@ fn check_constant(
 ) -> Result<String, Error> {
     let neuron = &network.config().neuron;
     let (expected, hint) = match constant {
-        Constant::Beta => (neuron.beta.unwrap_or(1.0 - 1.0 / neuron.tau), "β = 1 − 1/τ; set neuron.tau"),
+        Constant::Beta => {
+            (neuron.beta.unwrap_or(1.0 - 1.0 / neuron.tau), "β = 1 − 1/τ; set neuron.tau")
+        }
         Constant::Threshold => (neuron.v_threshold, "set neuron.v_threshold"),
     };
     let flat = tensor.to_dtype(DType::F64)?.flatten_all()?;
