@@ -1,5 +1,4 @@
 //! Files that carry their own checksum.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 

@@ -25,6 +25,7 @@ pub enum LearnedBy {
 /// that a config says today what it said before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of a config")]
 pub struct NeuronConfig {
     /// Bits a spike, `1..=16`.
     pub bits: u32,
@@ -404,11 +405,6 @@ impl NeuronTable {
         if self.beta.is_some() {
             config.beta = self.beta;
         }
-        fn set<T: Copy>(value: &mut T, given: Option<T>) {
-            if let Some(given) = given {
-                *value = given;
-            }
-        }
         set(&mut config.learnable_tau, self.learnable_tau);
         set(&mut config.v_threshold, self.v_threshold);
         set(&mut config.learnable_threshold, self.learnable_threshold);
@@ -428,5 +424,12 @@ impl NeuronTable {
             config.adaptation = self.adaptation;
         }
         Ok(config)
+    }
+}
+
+/// Takes over what was given.
+fn set<T: Copy>(value: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *value = given;
     }
 }

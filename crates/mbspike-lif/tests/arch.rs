@@ -229,7 +229,7 @@ fn layer() -> impl Strategy<Value = Layer> {
         Just(Layer::Neurons),
         (kind.clone(), 1..4_usize).prop_map(|(kind, size)| Layer::Pool { kind, size }),
         (kind, 1..4_usize).prop_map(|(kind, size)| Layer::Pool { kind, size }),
-        (1..600_usize).prop_map(|neurons| Layer::dense(neurons)),
+        (1..600_usize).prop_map(Layer::dense),
         (0.0..1.0_f64).prop_map(|p| Layer::Dropout { p }),
     ]
 }

@@ -80,10 +80,11 @@ struct Case {
     vars: Vec<(String, Var)>,
 }
 
+type Build<'a> = &'a dyn Fn(VarBuilder<'_>) -> Result<Box<dyn Stateful>>;
+
 /// Every layer of neurons.
 fn cases(smooth: bool, dtype: DType) -> Vec<Case> {
     let mut cases: Vec<Case> = vec![];
-    type Build<'a> = &'a dyn Fn(VarBuilder<'_>) -> Result<Box<dyn Stateful>>;
     let mut add = |name: String, build: Build<'_>| {
         let map = VarMap::new();
         let layer = build(VarBuilder::from_varmap(&map, dtype, &Device::Cpu)).unwrap();

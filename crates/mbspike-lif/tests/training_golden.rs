@@ -193,7 +193,7 @@ fn a_parameter_that_leaves_its_range_stops_at_its_end() {
         let tau = Parameter { at_least: Some(1.0), ..Parameter::new("lif1.tau", var.clone()) };
         let mut optimizer = Optimizer::new(config, &[tau]).unwrap();
         let gradient = Tensor::new(&[1e3_f32, -1e3, 1.0], &Device::Cpu).unwrap();
-        optimizer.step(&[gradient.clone()], 10.0).unwrap();
+        optimizer.step(std::slice::from_ref(&gradient), 10.0).unwrap();
         let [below, above, nan] = var.to_vec1::<f32>().unwrap()[..] else { panic!("{name}") };
         assert!(below == 1.0 && above > 2.0 && nan.is_nan(), "{name}: {below} {above} {nan}");
         // And it comes back.

@@ -63,8 +63,8 @@ impl<R: AsRef<Summary>> Group<R> {
 
     /// The record of its first run, which says what all have in common.
     pub fn first(&self) -> &Summary {
-        let mut runs = self.runs.iter().chain(&self.diverged);
-        runs.next().expect("a group is made for a run").as_ref()
+        let first = self.runs.first().unwrap_or_else(|| &self.diverged[0]);
+        first.as_ref()
     }
 
     /// The record that says most of what was swept.
@@ -96,7 +96,6 @@ impl<R: AsRef<Summary>> Group<R> {
 
 /// Runs, grouped.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_field_names, reason = "groups of groups have no better name")]
 pub struct Groups<R> {
     /// The groups with a run that did not diverge, in the order of the swept values.
     pub groups: Vec<Group<R>>,

@@ -175,7 +175,7 @@ fn outliers_do_not_silence_the_weights_beside_them() {
         let (header, data) = parts(&file);
         let [start, end] =
             [0, 1].map(|i| header[tensor]["data_offsets"][i].as_u64().unwrap() as usize);
-        let zeros = data[start..end].iter().filter(|q| **q == 0).count();
+        let zeros = data[start..end].split(|q| *q == 0).count() - 1;
         assert!(zeros * 4 < end - start, "{tensor}: {zeros} of {} are zero", end - start);
     }
 }

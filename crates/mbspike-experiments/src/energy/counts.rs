@@ -133,24 +133,21 @@ impl Counter {
             let reads = graph.node(weights.input).shape();
             let output = node.shape();
             let code = code_of(&graph, weights.source, input);
-            let (kind, fan_out, fan_in) = match &node.op {
-                Op::Conv(conv) => {
-                    let shape = ConvolutionShape {
-                        height: reads.height,
-                        width: reads.width,
-                        kernel: conv.kernel,
-                        padding: conv.padding,
-                        stride: conv.stride,
-                        dilation: conv.dilation,
-                        out_channels: conv.channels / conv.groups,
-                    };
-                    (LayerKind::Convolution, shape.fan_out(), conv.fan_in(reads.channels))
-                }
+            let (kind, fan_out, fan_in) = if let Op::Conv(conv) = &node.op {
+                let shape = ConvolutionShape {
+                    height: reads.height,
+                    width: reads.width,
+                    kernel: conv.kernel,
+                    padding: conv.padding,
+                    stride: conv.stride,
+                    dilation: conv.dilation,
+                    out_channels: conv.channels / conv.groups,
+                };
+                (LayerKind::Convolution, shape.fan_out(), conv.fan_in(reads.channels))
+            } else {
                 // A dense layer, or a recurrent edge.
-                _ => {
-                    let fan_out = vec![output.channels as u64; reads.height * reads.width];
-                    (LayerKind::Dense, fan_out, reads.n_elements())
-                }
+                let fan_out = vec![output.channels as u64; reads.height * reads.width];
+                (LayerKind::Dense, fan_out, reads.n_elements())
             };
             let role = if weights.is_recurrent { Role::Recurrent } else { Role::Weight };
             let variable = node.variables.iter().find(|variable| variable.role == role);

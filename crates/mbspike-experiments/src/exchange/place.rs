@@ -64,27 +64,23 @@ pub fn place(
     };
     let weights: Vec<&NamedTensor> =
         tensors.iter().filter(|(name, _)| role(name) == Role::Weight).collect();
-    let pairs: Vec<(&Parameter, &str, &Tensor)> = match &by_name {
-        Some(by_name) => targets
-            .iter()
-            .map(|target| (*target, target.name.as_str(), by_name[target.name.as_str()]))
-            .collect(),
-        None => {
-            if weights.len() != targets.len() {
-                let targets: Vec<&str> =
-                    targets.iter().map(|target| target.name.as_str()).collect();
-                let weights: Vec<&str> = weights.iter().map(|(name, _)| name.as_str()).collect();
-                return Err(Error::Place(format!(
-                    "it has {} parameters ({}), the file {} ({})",
-                    targets.len(),
-                    targets.join(", "),
-                    weights.len(),
-                    weights.join(", ")
-                )));
-            }
-            let zip = targets.iter().zip(&weights);
-            zip.map(|(target, (name, tensor))| (*target, name.as_str(), tensor)).collect()
+    let pairs: Vec<(&Parameter, &str, &Tensor)> = if let Some(by_name) = &by_name {
+        let named = |target: &&'_ Parameter| by_name[target.name.as_str()];
+        targets.iter().map(|target| (*target, target.name.as_str(), named(target))).collect()
+    } else {
+        if weights.len() != targets.len() {
+            let targets: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+            let weights: Vec<&str> = weights.iter().map(|(name, _)| name.as_str()).collect();
+            return Err(Error::Place(format!(
+                "it has {} parameters ({}), the file {} ({})",
+                targets.len(),
+                targets.join(", "),
+                weights.len(),
+                weights.join(", ")
+            )));
         }
+        let zip = targets.iter().zip(&weights);
+        zip.map(|(target, (name, tensor))| (*target, name.as_str(), tensor)).collect()
     };
     let mut placed = vec![];
     let mut values = vec![];
@@ -167,6 +163,11 @@ fn role(name: &str) -> Role {
 }
 
 /// The values for a parameter, and what was done to them.
+/// What a tensor's name ends in, after its last dot.
+fn last_part(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
 fn convert(target: &Parameter, name: &str, tensor: &Tensor) -> Result<(Tensor, String), Error> {
     let mut notes = vec![];
     let dtype = target.var.dtype();
@@ -174,7 +175,7 @@ fn convert(target: &Parameter, name: &str, tensor: &Tensor) -> Result<(Tensor, S
         notes.push(format!("rounded from {:?}", tensor.dtype()));
     }
     let mut value = tensor.to_dtype(dtype)?;
-    if name.ends_with(".w") && target.name.ends_with(".tau") && value.elem_count() == 1 {
+    if last_part(name) == "w" && last_part(&target.name) == "tau" && value.elem_count() == 1 {
         // τ = 1/σ(w) = 1 + exp(−w).
         value = (value.neg()?.exp()? + 1.0)?.reshape(target.var.dims())?;
         notes.push("τ = 1/σ(w)".to_owned());

@@ -57,7 +57,7 @@ fn read_safetensors(path: &Path) -> Result<Vec<NamedTensor>, Error> {
     let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
         .map_err(|error| fail(path, format!("not a whole safetensors file: {error}")))?;
     let mut tensors: Vec<NamedTensor> = tensors.into_iter().collect();
-    tensors.sort_by(|(a, _), (b, _)| natural(a).cmp(&natural(b)));
+    tensors.sort_by_key(|(name, _)| natural(name));
     Ok(tensors)
 }
 

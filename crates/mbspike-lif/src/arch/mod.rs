@@ -309,10 +309,9 @@ impl Arch {
 
     /// The tables that it is made of, if it is.
     pub fn tables(&self) -> Option<Vec<&LayerTable>> {
-        let table = |layer| match layer {
-            &Layer::Table(ref table) => Some(&**table),
-            _ => None,
-        };
+        fn table(layer: &Layer) -> Option<&LayerTable> {
+            if let Layer::Table(table) = layer { Some(table) } else { None }
+        }
         let tables: Option<Vec<_>> = self.layers.iter().map(table).collect();
         tables.filter(|tables| !tables.is_empty())
     }

@@ -338,7 +338,7 @@ impl Build {
         let bias = table.bias.unwrap_or(self.bias);
         let first = match table.kind {
             LayerKind::Conv => {
-                let op = self.conv(table, &reads, bias)?;
+                let op = Self::conv(table, &reads, bias)?;
                 let first = self.add(op, &reads, name)?;
                 self.here = self.finish_weights(table, index, first)?;
                 first
@@ -419,7 +419,7 @@ impl Build {
         names.iter().map(end).collect()
     }
 
-    fn conv(&self, table: &LayerTable, reads: &[NodeId], bias: bool) -> Built<Conv> {
+    fn conv(table: &LayerTable, reads: &[NodeId], bias: bool) -> Built<Conv> {
         let kernel = needed("kernel", table.kernel)?;
         let channels = needed("channels", table.channels)?;
         let dilation = table.dilation.unwrap_or(1);

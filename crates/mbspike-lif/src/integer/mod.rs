@@ -257,7 +257,10 @@ impl IntegerNetwork {
     /// [`predict`](Self::predict) over `n_steps` steps, and `v_threshold` is that of its output.
     ///
     /// # Errors
-    /// If `scores` are not `[B, n_classes]`.
+    /// If `scores` cannot be scaled as numbers.
+    ///
+    /// # Panics
+    /// Never: a network has an output layer.
     pub fn logits(&self, scores: &Tensor, n_steps: usize, v_threshold: f64) -> Result<Tensor> {
         let lif = self.config.neurons.last().expect("a network has an output layer");
         let unit = match self.config.readout {

@@ -78,9 +78,8 @@ pub fn export(network: &Network, options: &ExportOptions) -> Result<Export, Erro
                 let shape = writer.dimensions(output);
                 writer.neurons(n_lif, params, &shape, false)?;
             }
-            // Folded into the convolution before it.
-            Layer::BatchNorm => {}
-            Layer::Pool { size, .. } if size == 1 => {}
+            // Folded into the convolution before it; nothing to pool.
+            Layer::BatchNorm | Layer::Pool { size: 1, .. } => {}
             Layer::Pool { kind: kind @ (PoolKind::Average | PoolKind::Sum), size } => {
                 n_pool += 1;
                 let window = Pool2d { kernel_size: [size; 2], stride: [size; 2], padding: [0; 2] };

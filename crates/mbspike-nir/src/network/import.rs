@@ -65,8 +65,7 @@ fn row(graph: &Graph) -> Result<Vec<(&str, &Node)>, Error> {
     let mut name = one(graph.inputs().collect(), "Input")?;
     let mut row = vec![];
     let mut seen = BTreeSet::new();
-    loop {
-        let Some((name_in_graph, node)) = graph.nodes.get_key_value(&name) else { break };
+    while let Some((name_in_graph, node)) = graph.nodes.get_key_value(&name) {
         if !seen.insert(name_in_graph.as_str()) {
             return unsupported(
                 &name,
@@ -154,7 +153,7 @@ impl Reader<'_> {
                 return Ok(());
             }
             if !is_neuron {
-                return self.without_neurons(pending.name.clone(), name, node);
+                return without_neurons(&pending.name, name, node);
             }
         }
         match &node.kind {
@@ -237,18 +236,6 @@ impl Reader<'_> {
                 format!("networks have no layer for nodes of type {}", other.tag()),
             ),
         }
-    }
-
-    /// A weight node that is followed by something else than neurons.
-    fn without_neurons(&mut self, pending: String, name: &str, node: &Node) -> Result<(), Error> {
-        unsupported(
-            &pending,
-            format!(
-                "it is followed by `{name}` ({}); in networks neurons follow each convolution and \
-                 dense layer",
-                node.kind.tag()
-            ),
-        )
     }
 
     fn convolution(&mut self, name: &str, conv: &Conv2d) -> Result<(), Error> {
@@ -434,11 +421,11 @@ impl Reader<'_> {
         arch.shapes().map_err(mbspike_lif::Error::from)?;
 
         let bias = self.tensors.iter().any(|(name, _, tensor)| {
-            name.ends_with(".bias")
+            is_bias(name)
                 && tensor.to_vec1::<f32>().is_ok_and(|bias| bias.iter().any(|&b| b != 0.0))
         });
         if !bias {
-            self.tensors.retain(|(name, ..)| !name.ends_with(".bias"));
+            self.tensors.retain(|(name, ..)| !is_bias(name));
         }
         let readout = match metadata.get("readout").and_then(Value::as_text) {
             Some(name) if self.reads_membrane => {
@@ -551,4 +538,21 @@ fn scaled(array: &Array, factor: f64) -> Array {
     }
     let values = array.to_f64().into_iter().map(|x| (x * factor) as f32).collect();
     Array::f32(array.shape(), values).unwrap_or_else(|_| array.clone())
+}
+
+/// A weight node that is followed by something else than neurons.
+fn without_neurons(pending: &str, name: &str, node: &Node) -> Result<(), Error> {
+    unsupported(
+        pending,
+        format!(
+            "it is followed by `{name}` ({}); in networks neurons follow each convolution and \
+             dense layer",
+            node.kind.tag()
+        ),
+    )
+}
+
+/// Whether a tensor is a bias, by its name.
+fn is_bias(name: &str) -> bool {
+    name.rsplit('.').next() == Some("bias")
 }

@@ -145,7 +145,7 @@ pub enum Error {
 }
 
 fn list(notes: &[Note]) -> String {
-    notes.iter().map(|note| format!("\n  {note}")).collect()
+    notes.iter().flat_map(|note| ["\n  ".to_owned(), note.to_string()]).collect()
 }
 
 fn unsupported<T>(node: &str, reason: impl Into<String>) -> Result<T, Error> {
