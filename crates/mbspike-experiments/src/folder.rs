@@ -9,8 +9,13 @@ use crate::run::{CONFIG_FILE, Error, SWEEP_FILE};
 use crate::sweep::Point;
 
 /// Settings that decide when and where something is done, but not the results.
-const FREE_KEYS: [&str; 4] =
-    ["dataset.path", "train.tensorboard", "train.checkpoint_every", "train.checkpoint_every_s"];
+const FREE_KEYS: [&str; 5] = [
+    "dataset.path",
+    "train.tensorboard",
+    "train.checkpoint_every",
+    "train.checkpoint_every_s",
+    "train.memory_limit_mib",
+];
 
 /// The right to write to a folder. It ends with the value, or with the process, however that ends.
 #[derive(Debug)]

@@ -9,6 +9,8 @@ pub mod energy;
 pub mod evaluate;
 pub mod figure;
 mod folder;
+pub mod machine;
+pub mod memory;
 pub mod observer;
 pub mod quantize;
 pub mod report;

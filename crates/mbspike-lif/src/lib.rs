@@ -17,6 +17,7 @@ mod init;
 pub mod integer;
 mod layered;
 pub mod loss;
+pub mod memory;
 mod monitor;
 mod network;
 mod neuron;

@@ -7,12 +7,13 @@
 //! | `[encoder]` | `kind`, `time_steps`, … |
 //! | `[network]` | `arch` or `preset`; `readout`, `bias`, `execution`, `checkpoint_steps` |
 //! | `[neuron]` | `bits`, `layer_bits`, `tau`, `learnable_tau`, `v_threshold`, `reset`, `detach_reset`, `decay_input`, `surrogate`, `shift` |
-//! | `[train]` | `epochs`, `batch_size`, `optimizer`, `scheduler`, `precision`, `quantization`, `loss`, `label_smoothing`, `mixup_alpha`, `cutmix_alpha`, `random_erasing`, `random_crop`, `horizontal_flip`, `ema`, `clip_grad_norm`, `log_every`, `tensorboard`, `checkpoint_every`, `checkpoint_every_s` |
+//! | `[train]` | `epochs`, `batch_size`, `optimizer`, `scheduler`, `precision`, `quantization`, `loss`, `label_smoothing`, `mixup_alpha`, `cutmix_alpha`, `random_erasing`, `random_crop`, `horizontal_flip`, `ema`, `clip_grad_norm`, `log_every`, `tensorboard`, `checkpoint_every`, `checkpoint_every_s`, `memory_limit_mib` |
 //! | `[target]` | `accuracy` |
 //! | `[sweep]` | see [`crate::sweep`] |
 //!
-//! Only what the thesis fixes has a default. Unknown keys, wrong types and values out of range are
-//! errors that name file, line, column and the nearest known key.
+//! Only what the thesis fixes has a default. Unknown keys, wrong types, values out of range (of the
+//! precision that is computed in), keys without effect, combinations that cannot run and runs that need
+//! more memory than there is are errors that name file, line, column and the nearest known key.
 
 mod de;
 pub(crate) mod document;
@@ -34,6 +35,8 @@ use sha2::{Digest, Sha256};
 pub use origin::ConfigError;
 
 use document::Node;
+
+use crate::machine::Machine;
 
 /// Iterations a record of `metrics.jsonl` is the mean of, unless the config says otherwise.
 pub const LOG_EVERY: u64 = 10;
@@ -119,6 +122,9 @@ pub struct TrainConfig {
     /// Seconds between checkpoints, besides the one after each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_every_s: Option<f64>,
+    /// MiB of memory that the run may take; what the machine has left without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit_mib: Option<u64>,
     /// The optimizer with its base learning rate.
     pub optimizer: OptimizerConfig,
     /// The learning rate over the epochs.
@@ -141,10 +147,10 @@ pub(crate) fn read_table<T: serde::de::DeserializeOwned>(
 }
 
 impl Config {
-    /// Reads the config of one run, without a sweep.
-    pub(crate) fn read(root: &Node) -> Result<Self, ConfigError> {
+    /// Reads the config of one run, without a sweep, and refuses what cannot run on `machine`.
+    pub(crate) fn read(root: &Node, machine: &Machine) -> Result<Self, ConfigError> {
         let config = de::read::<wire::Config>(root)?.resolve(root)?;
-        validate::validate(&config, root)?;
+        validate::validate(&config, root, machine)?;
         Ok(config)
     }
 
@@ -157,7 +163,7 @@ impl Config {
     }
 
     /// The part of the config that decides the results: without the places of data and frames,
-    /// the times of checkpoints and what is written beside the records.
+    /// the times of checkpoints, the memory allowed and what is written beside the records.
     #[must_use]
     pub fn identity(&self) -> Self {
         let mut config = self.clone();
@@ -166,6 +172,7 @@ impl Config {
         config.train.tensorboard = false;
         config.train.checkpoint_every = None;
         config.train.checkpoint_every_s = None;
+        config.train.memory_limit_mib = None;
         config
     }
 
