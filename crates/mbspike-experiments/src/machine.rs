@@ -53,6 +53,15 @@ pub fn n_threads() -> usize {
     }
 }
 
+/// Starts the threads that are shared by all that is computed outside of runs: once, at the start of a
+/// program, so that a limit on threads is an error there.
+///
+/// # Errors
+/// If the system has no room for so many threads, or they were started before.
+pub fn start_threads() -> Result<(), rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new().num_threads(n_threads()).build_global()
+}
+
 /// Bytes of memory that this process can still take: of the machine, of its control groups, and of its
 /// own limit of address space. `None` where the system does not tell (Linux does).
 fn available_memory() -> Option<u64> {

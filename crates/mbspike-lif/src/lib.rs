@@ -12,6 +12,7 @@ pub mod arch;
 pub mod check;
 mod dropout;
 mod error;
+mod excerpt;
 mod fused;
 mod init;
 pub mod integer;
@@ -30,6 +31,7 @@ mod trace;
 pub use arch::{Arch, ArchError, Layer, PoolKind, Shape};
 pub use check::check;
 pub use error::{Error, Result};
+pub use excerpt::excerpt;
 pub use loss::{Loss, LossKind, Readout, one_hot};
 pub use monitor::{Activity, PositionActivity};
 pub use network::{

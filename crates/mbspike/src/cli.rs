@@ -23,6 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Train what a config describes, one run or a sweep, and draw its figures.
     Run(RunArgs),
+    /// Say whether a config can be run here, and with how much memory, without running it.
+    Check(CheckArgs),
     /// Draw the figures of a folder of runs from its saved results.
     Plot(PlotArgs),
     /// Put the results of a folder of runs on one page, from its saved results.
@@ -69,6 +71,24 @@ pub struct RunArgs {
     #[arg(long)]
     pub no_figures: bool,
     /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The config, as for `run`.
+    pub config: PathBuf,
+    /// Set a key of the config, as for `run`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Runs that would go on at once, sharing the memory.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
+    pub jobs: usize,
+    /// What to compute on: cpu, cuda (the first GPU) or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
+    /// Print what was found as JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -358,6 +378,15 @@ pub struct BenchKernelArgs {
 
 #[derive(Debug, Args)]
 pub struct InfoArgs {
+    /// Estimate the peak memory of the runs of this config instead.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set a key of the config, as for `run`.
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "config")]
+    pub settings: Vec<String>,
+    /// What to compute on: cpu, cuda (the first GPU) or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
     /// Print it as JSON.
     #[arg(long)]
     pub json: bool,

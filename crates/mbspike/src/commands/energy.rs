@@ -14,7 +14,7 @@ use crate::progress::Progress;
 use crate::stop;
 
 pub fn energy(args: &EnergyArgs, quiet: bool) -> anyhow::Result<ExitCode> {
-    let stop = stop::on_ctrl_c()?;
+    let stop = stop::on_signal()?;
     let options = Options { hardware: args.hardware.clone(), n_samples: args.samples };
     let progress = Progress::new(quiet);
     let Some(runs) = energy::estimate(&args.runs, &options, &progress, &stop)? else {

@@ -5,6 +5,7 @@ use mbspike_data::{Error, read_recording};
 
 use super::print_table;
 use crate::cli::{FramesArgs, SplitName};
+use crate::printer;
 
 pub fn frames(args: &FramesArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     let slicing = slicing(args)?;
@@ -18,10 +19,9 @@ pub fn frames(args: &FramesArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     ];
     save(&args.out, &frames, view.size(), &metadata)?;
     let n_frames = frames.len() / (2 * height * width);
-    if !quiet {
-        let (n, file) = (events.len(), args.file.display());
-        eprintln!("{file}: {n} events in {n_frames} frames of {height}x{width}");
-    }
+    let (n, file) = (events.len(), args.file.display());
+    let message = format!("{file}: {n} events in {n_frames} frames of {height}x{width}");
+    printer::say(quiet, message);
     print_table(&[vec![args.out.display().to_string()]])?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ use mbspike_experiments::figure;
 
 use super::{print_json, print_table};
 use crate::cli::InspectArgs;
+use crate::printer;
 
 /// Frames in the strip of a recording.
 const N_FRAMES: usize = 10;
@@ -93,7 +94,5 @@ fn write(path: &Path, picture: &[u8], quiet: bool) -> anyhow::Result<()> {
 }
 
 fn say(path: &Path, quiet: bool) {
-    if !quiet {
-        eprintln!("wrote {}", path.display());
-    }
+    printer::say(quiet, format_args!("wrote {}", path.display()));
 }

@@ -1,20 +1,19 @@
-use std::io::Write;
 use std::process::ExitCode;
 
 use mbspike_experiments::figure;
 
-use super::print_json;
+use super::{print_json, text_of};
 use crate::cli::PlotArgs;
+use crate::printer;
 
 pub fn plot(args: &PlotArgs) -> anyhow::Result<ExitCode> {
     let figures = figure::draw_all(&args.folder, &figure::Options::default())?;
     if args.json {
-        print_json(&figures)?;
+        print_json(&figures.iter().map(text_of).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut stdout = std::io::stdout().lock();
     for figure in figures {
-        writeln!(stdout, "{}", figure.display())?;
+        printer::line(figure.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use crate::progress::Progress;
 use crate::stop;
 
 pub fn quantize(args: &QuantizeArgs, quiet: bool) -> anyhow::Result<ExitCode> {
-    let stop = stop::on_ctrl_c()?;
+    let stop = stop::on_signal()?;
     let Some(report) = quantize_run(&args.run, &args.settings, &Progress::new(quiet), &stop)?
     else {
         return Ok(ExitCode::FAILURE);

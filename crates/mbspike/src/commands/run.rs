@@ -3,18 +3,21 @@ use std::process::ExitCode;
 
 use mbspike_experiments::curves::Estimate;
 use mbspike_experiments::figure;
+use mbspike_experiments::machine::Machine;
 use mbspike_experiments::results::Summary;
 use mbspike_experiments::run::{Options, Report, run_sweep};
 use mbspike_experiments::sweep::Sweep;
 use serde_json::json;
 
-use super::{COMMIT, print_json, print_table};
+use super::{COMMIT, print_json, print_table, text_of};
 use crate::cli::RunArgs;
+use crate::printer;
 use crate::progress::Progress;
 use crate::stop;
 
 pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
-    let sweep = Sweep::read(&args.config, &args.settings)?;
+    let machine = Machine::here(args.device, args.jobs);
+    let sweep = Sweep::read_for(&args.config, &args.settings, &machine)?;
     let options = Options {
         out: args.out.clone(),
         resume: args.resume,
@@ -23,7 +26,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         device: args.device,
         commit: COMMIT,
     };
-    let stop = stop::on_ctrl_c()?;
+    let stop = stop::on_signal()?;
     let report = run_sweep(&sweep, &options, &Progress::new(quiet), &stop)?;
     let figures = if args.no_figures || report.summaries.is_empty() {
         vec![]
@@ -44,27 +47,28 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
 /// Names on stderr what did not end well.
 fn complain(report: &Report) {
     for (id, error) in &report.failed {
-        eprintln!("error: {id} failed: {error}");
+        printer::complain(format_args!("error: {id} failed: {error}"));
     }
     for summary in &report.summaries {
         if let Some(cause) = &summary.cause {
-            eprintln!("error: {} diverged: {cause}", summary.id);
+            printer::complain(format_args!("error: {} diverged: {cause}", summary.id));
         }
     }
     if !report.stopped.is_empty() {
         let n = report.stopped.len();
-        eprintln!("stopped with {n} runs to go; the same command with --resume goes on");
+        let message = format!("stopped with {n} runs to go; the same command with --resume goes on");
+        printer::complain(message);
     }
 }
 
 fn print_report_json(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
     let failed = report.failed.iter();
     print_json(&json!({
-        "folder": report.folder,
+        "folder": text_of(&report.folder),
         "runs": report.summaries,
         "failed": failed.map(|(id, e)| json!({"id": id, "error": e.to_string()})).collect::<Vec<_>>(),
         "stopped": report.stopped,
-        "figures": figures,
+        "figures": figures.iter().map(text_of).collect::<Vec<_>>(),
     }))
 }
 
