@@ -37,7 +37,9 @@ fn main() -> ExitCode {
 fn start_threads() -> anyhow::Result<()> {
     let n = machine::n_threads();
     machine::start_threads().with_context(|| {
-        format!("cannot start {n} threads; RAYON_NUM_THREADS asks for fewer, `ulimit -u` limits them")
+        format!(
+            "cannot start {n} threads; RAYON_NUM_THREADS asks for fewer, `ulimit -u` limits them"
+        )
     })
 }
 

@@ -67,7 +67,8 @@ impl fmt::Display for ConfigError {
         let (line, column) = line_and_column(text, span.start);
         write!(f, "{}:{line}:{column}: {}", path.display(), self.message)?;
         let Some(content) = text.lines().nth(line - 1) else { return Ok(()) };
-        let start = text.get(..span.start).map_or(0, |before| before.rfind('\n').map_or(0, |n| n + 1));
+        let start =
+            text.get(..span.start).map_or(0, |before| before.rfind('\n').map_or(0, |n| n + 1));
         let (content, carets) = excerpt(content, span.start - start..span.end - start);
         let gutter = " ".repeat(line.to_string().len());
         write!(f, "\n {line} | {content}\n {gutter} | {carets}")

@@ -21,7 +21,8 @@ fn memory(config: &Path, args: &InfoArgs) -> anyhow::Result<ExitCode> {
         .map(|point| Ok((point, memory::estimate(&point.config, &machine)?)))
         .collect::<mbspike_lif::Result<_>>()?;
     if args.json {
-        let runs = estimates.iter().map(|(point, memory)| json!({"id": point.id, "memory": memory}));
+        let runs =
+            estimates.iter().map(|(point, memory)| json!({"id": point.id, "memory": memory}));
         print_json(&json!({
             "available_bytes": Machine::here(args.device, 1).memory_bytes,
             "runs": runs.collect::<Vec<_>>(),

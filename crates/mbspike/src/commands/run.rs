@@ -56,7 +56,8 @@ fn complain(report: &Report) {
     }
     if !report.stopped.is_empty() {
         let n = report.stopped.len();
-        let message = format!("stopped with {n} runs to go; the same command with --resume goes on");
+        let message =
+            format!("stopped with {n} runs to go; the same command with --resume goes on");
         printer::complain(message);
     }
 }
