@@ -16,6 +16,18 @@ pub enum Error {
         /// The size asked for.
         expected: usize,
     },
+    /// A tensor has another shape than the operation asks for.
+    #[error("{op}: {what} is {got:?}, expected {expected}")]
+    Shape {
+        /// The operation.
+        op: &'static str,
+        /// The argument.
+        what: &'static str,
+        /// Its shape.
+        got: Vec<usize>,
+        /// The shape asked for.
+        expected: String,
+    },
     /// A parameter is outside its range.
     #[error("{name} must be {expected}: {got}")]
     InvalidParameter {
@@ -41,6 +53,32 @@ pub enum Error {
 
 /// `Result` with this crate's [`enum@Error`].
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// So that `?` works in a `forward` of candle's traits: candle's own errors come out as they went in,
+/// others are wrapped.
+impl From<Error> for candle_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Tensor(error) => error,
+            other => Self::wrap(other),
+        }
+    }
+}
+
+/// Refuses a tensor of the wrong shape.
+pub(crate) fn check_shape(
+    op: &'static str,
+    what: &'static str,
+    got: &[usize],
+    holds: bool,
+    expected: impl FnOnce() -> String,
+) -> Result<()> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::Shape { op, what, got: got.to_vec(), expected: expected() })
+    }
+}
 
 /// Refuses a slice of the wrong length.
 pub(crate) fn check_len(

@@ -3,6 +3,7 @@
 //!
 //! * [`lif`]: leaky integrate-and-fire neurons, forward and backward, fused over time.
 //! * [`conv`], [`dense`], [`pool`]: convolutions and dense layers that skip zeros, and pooling.
+//! * [`spike`]: the spike function alone, for neurons that are put together from tensor operations.
 //! * [`Surrogate`]: the derivatives that stand for that of the spike function.
 //! * [`philox`] and [`poisson`]: counter-based random numbers and Poisson spike trains.
 //! * [`cuda`]: how the CUDA kernels are launched; candle operations do so with the feature `cuda`.
@@ -24,6 +25,7 @@ pub mod philox;
 pub mod poisson;
 pub mod pool;
 mod real;
+pub mod spike;
 mod surrogate;
 mod tensor;
 

@@ -1,4 +1,4 @@
-//! Average and maximum pooling with stride equal to the window.
+//! Average, maximum and sum pooling with stride equal to the window.
 //!
 //! Once for one channels-last image ([`Pool`]), once as a candle operation on a batch,
 //! channels first ([`pool2d`]). The gradient of a maximum goes to the first largest element of the
@@ -27,6 +27,18 @@ pub enum PoolKind {
     Average,
     /// The largest value.
     Max,
+    /// The sum.
+    Sum,
+}
+
+impl PoolKind {
+    /// What a sum over a window of side `size` is multiplied by; 1 for the maximum.
+    fn scale(self, size: usize) -> f64 {
+        match self {
+            Self::Average => 1.0 / (size * size) as f64,
+            Self::Max | Self::Sum => 1.0,
+        }
+    }
 }
 
 /// Pooling of one channels-last image with a square window.
@@ -105,10 +117,10 @@ impl WithSimd for Forward<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         match (self.pool.kind, self.y_layout.stride, self.pool.size) {
-            (PoolKind::Average, stride, 2) if stride % 8 == 0 => self.average::<8, 2>(),
-            (PoolKind::Average, stride, _) if stride % 8 == 0 => self.average::<8, 0>(),
-            (PoolKind::Average, ..) => self.average::<1, 0>(),
             (PoolKind::Max, ..) => self.maximum(),
+            (_, stride, 2) if stride % 8 == 0 => self.sum::<8, 2>(),
+            (_, stride, _) if stride % 8 == 0 => self.sum::<8, 0>(),
+            (PoolKind::Average | PoolKind::Sum, ..) => self.sum::<1, 0>(),
         }
     }
 }
@@ -117,11 +129,11 @@ impl Forward<'_> {
     /// Channels in runs of `RUN`, a divisor of the pixel stride; `SIZE` is the window's side, or
     /// 0 where it is not known to the compiler.
     #[inline(always)]
-    fn average<const RUN: usize, const SIZE: usize>(self) {
+    fn sum<const RUN: usize, const SIZE: usize>(self) {
         let size = if SIZE == 0 { self.pool.size } else { SIZE };
         let runs = self.x_layout.stride / RUN;
         let x_pitch = self.x_layout.pitch() / RUN;
-        let scale = 1.0 / (size * size) as f32;
+        let scale = self.pool.kind.scale(size) as f32;
         let (x, _) = self.x[self.x_layout.origin()..].as_chunks::<RUN>();
         for row in 0..self.y_layout.height {
             let (y, _) = self.y[self.y_layout.row(row)].as_chunks_mut::<RUN>();
@@ -190,22 +202,22 @@ impl WithSimd for Backward<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         match (self.pool.kind, self.dy_layout.stride, self.pool.size) {
-            (PoolKind::Average, stride, 2) if stride % 8 == 0 => self.average::<8, 2>(),
-            (PoolKind::Average, stride, _) if stride % 8 == 0 => self.average::<8, 0>(),
-            (PoolKind::Average, ..) => self.average::<1, 0>(),
             (PoolKind::Max, ..) => self.maximum(),
+            (_, stride, 2) if stride % 8 == 0 => self.sum::<8, 2>(),
+            (_, stride, _) if stride % 8 == 0 => self.sum::<8, 0>(),
+            (PoolKind::Average | PoolKind::Sum, ..) => self.sum::<1, 0>(),
         }
     }
 }
 
 impl Backward<'_> {
-    /// As [`Forward::average`].
+    /// As [`Forward::sum`].
     #[inline(always)]
-    fn average<const RUN: usize, const SIZE: usize>(self) {
+    fn sum<const RUN: usize, const SIZE: usize>(self) {
         let size = if SIZE == 0 { self.pool.size } else { SIZE };
         let runs = self.x_layout.stride / RUN;
         let x_pitch = self.x_layout.pitch() / RUN;
-        let scale = 1.0 / (size * size) as f32;
+        let scale = self.pool.kind.scale(size) as f32;
         let (dx, _) = self.dx[self.x_layout.origin()..].as_chunks_mut::<RUN>();
         for row in 0..self.dy_layout.height {
             let (dy, _) = self.dy[self.dy_layout.row(row)].as_chunks::<RUN>();
@@ -244,6 +256,7 @@ impl Backward<'_> {
 /// # Errors
 /// If the tensor has another rank or the window is larger than the image.
 pub fn pool2d(x: &Tensor, kind: PoolKind, size: usize) -> Result<Tensor> {
+    crate::error::check_shape("pool2d", "x", x.dims(), x.rank() == 4, || "[N, C, H, W]".into())?;
     let (_, _, height, width) = x.dims4()?;
     if size == 0 || size > height.min(width) {
         return Err(crate::Error::InvalidParameter {
@@ -251,6 +264,10 @@ pub fn pool2d(x: &Tensor, kind: PoolKind, size: usize) -> Result<Tensor> {
             expected: "at least 1 and not larger than the image",
             got: size.to_string(),
         });
+    }
+    if kind == PoolKind::Sum && !x.device().is_cpu() {
+        // The kernels on a GPU average or take the maximum.
+        return Ok((pool2d(x, PoolKind::Average, size)? * (size * size) as f64)?);
     }
     Ok(x.contiguous()?.apply_op1(Pool2d { kind, size })?)
 }
@@ -279,13 +296,15 @@ impl Pool2d {
     }
 
     pub(crate) fn forward<T: Real>(&self, x: &[T], p: Planes) -> Vec<T> {
-        let scale = T::of(1.0 / (self.size * self.size) as f64);
+        let scale = T::of(self.kind.scale(self.size));
         let mut y = vec![T::zero(); x.len() / p.n_x.max(1) * p.n_y];
         y.par_chunks_mut(p.n_y).zip(x.par_chunks(p.n_x)).for_each(|(y, x)| {
             for (i, y) in y.iter_mut().enumerate() {
                 let window = &x[self.window(i, p)..];
                 *y = match self.kind {
-                    PoolKind::Average => self.offsets(p).map(|at| window[at]).sum::<T>() * scale,
+                    PoolKind::Average | PoolKind::Sum => {
+                        self.offsets(p).map(|at| window[at]).sum::<T>() * scale
+                    }
                     PoolKind::Max => window[first_largest(window, self.size, 1, p.width)],
                 };
             }
@@ -294,14 +313,14 @@ impl Pool2d {
     }
 
     pub(crate) fn backward<T: Real>(&self, x: &[T], dy: &[T], p: Planes) -> Vec<T> {
-        let scale = T::of(1.0 / (self.size * self.size) as f64);
+        let scale = T::of(self.kind.scale(self.size));
         let mut dx = vec![T::zero(); x.len()];
         let planes = dx.par_chunks_mut(p.n_x).zip(x.par_chunks(p.n_x)).zip(dy.par_chunks(p.n_y));
         planes.for_each(|((dx, x), dy)| {
             for (i, &dy) in dy.iter().enumerate() {
                 let window = self.window(i, p);
                 match self.kind {
-                    PoolKind::Average => {
+                    PoolKind::Average | PoolKind::Sum => {
                         self.offsets(p).for_each(|at| dx[window + at] = dy * scale);
                     }
                     PoolKind::Max => {
@@ -378,5 +397,5 @@ fn backward_tensor<T: Real>(
     planes: Planes,
 ) -> candle_core::Result<Tensor> {
     let dx = read::<T, _>(x, |x| read::<T, _>(dy, |dy| Ok(op.backward(x, dy, planes))));
-    write(dx.map_err(candle_core::Error::wrap)?, x.dims())
+    write(dx?, x.dims())
 }

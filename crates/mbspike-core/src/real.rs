@@ -100,8 +100,8 @@ mod tests {
 
     #[test]
     fn corrected_reciprocal_equals_division_for_every_level() {
-        for bits in 1..=16 {
-            let levels = (1_u32 << bits) - 1;
+        let every_width = (1..=16).map(|bits| (1_u32 << bits) - 1);
+        for levels in every_width.chain(1..512).chain((512..65_535).step_by(97)) {
             let (denominator, reciprocal) = (levels as f32, 1.0 / levels as f32);
             for k in 0..=levels {
                 let got = f32::divide_small_integers::<true>(k as f32, denominator, reciprocal);

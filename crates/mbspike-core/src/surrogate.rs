@@ -42,6 +42,10 @@ pub enum Surrogate {
     /// et al. 2016); `w` is half of the threshold, so that the ramp spans the levels when the
     /// surrogate is centred.
     StraightThrough {},
+    /// A rectangular window over the staircase: derivative `1/θ` where `0 <= h <= θ`, else 0, which
+    /// is 1 for a count of levels whose threshold is 1 (Luo et al. 2024, `SpikeYOLO`). It ignores the
+    /// shift.
+    Rectangle {},
     /// The mean of one narrow sigmoid at the edge `(i/L) θ` of each level `i` in `1..=L`:
     /// derivative `(1/L) Σ αL σ(z_i)(1 − σ(z_i))`, `z_i = αL (h − iθ/L)`, with `L = 2^bits − 1`.
     /// It follows the staircase instead of its envelope and ignores the shift. Only the edges near
@@ -83,7 +87,7 @@ impl Surrogate {
             | Self::FastSigmoid { alpha }
             | Self::Triangle { alpha }
             | Self::Staircase { alpha } => Some(alpha),
-            Self::StraightThrough {} => None,
+            Self::StraightThrough {} | Self::Rectangle {} => None,
         }
     }
 
@@ -115,6 +119,13 @@ impl Surrogate {
                 let w = v_threshold / 2.0;
                 if x.abs() <= w { 1.0 / (2.0 * w) } else { 0.0 }
             }
+            Self::Rectangle {} => {
+                if (0.0..=v_threshold).contains(&h) {
+                    1.0 / v_threshold
+                } else {
+                    0.0
+                }
+            }
             Self::Staircase { alpha } => {
                 let n = f64::from(levels);
                 (1..=levels)
@@ -139,10 +150,51 @@ impl Surrogate {
                 0.5 + y - 0.5 * y * y.abs()
             }
             Self::StraightThrough {} => (0.5 + x / v_threshold).clamp(0.0, 1.0),
+            Self::Rectangle {} => (h / v_threshold).clamp(0.0, 1.0),
             Self::Staircase { alpha } => {
                 let n = f64::from(levels);
                 (1..=levels)
                     .map(|i| sigmoid(alpha * n * (h - f64::from(i) * v_threshold / n)) / n)
+                    .sum()
+            }
+        }
+    }
+}
+
+impl Surrogate {
+    /// `∂s/∂θ` of the [primitive](Self::primitive), where the threshold is learned or adapts;
+    /// `shift` grows with the threshold as [`Shift::per_threshold`](crate::Shift) says.
+    pub fn threshold_derivative(
+        &self,
+        h: f64,
+        levels: u32,
+        v_threshold: f64,
+        shift: crate::Shift,
+    ) -> f64 {
+        let grows = shift.per_threshold(levels);
+        let shift = match shift {
+            crate::Shift::Centred => grows * v_threshold,
+            crate::Shift::Unshifted => 0.0,
+            crate::Shift::By(shift) => shift,
+        };
+        let slope = self.derivative(h, levels, v_threshold, shift);
+        match *self {
+            Self::Sigmoid { .. }
+            | Self::Atan { .. }
+            | Self::FastSigmoid { .. }
+            | Self::Triangle { .. } => slope * (grows - 1.0),
+            Self::StraightThrough {} => {
+                // s = 1/2 + (h − θ + shift)/θ, and 1/θ is the slope.
+                slope * (grows - 1.0 - (h - v_threshold + shift) / v_threshold)
+            }
+            Self::Rectangle {} => -slope * h / v_threshold,
+            Self::Staircase { alpha } => {
+                let n = f64::from(levels);
+                (1..=levels)
+                    .map(|i| {
+                        let share = f64::from(i) / n;
+                        -share * sigmoid_derivative(h - share * v_threshold, alpha * n) / n
+                    })
                     .sum()
             }
         }
@@ -316,6 +368,12 @@ macro_rules! with_derivative {
                 $body
             }
             $crate::Surrogate::StraightThrough {} => {
+                let $derivative = sg::StraightThroughAt::new(v_threshold, centre);
+                $body
+            }
+            $crate::Surrogate::Rectangle {} => {
+                // The straight-through window, centred between 0 and θ.
+                let centre = <$t as $crate::Real>::of(v_threshold / 2.0);
                 let $derivative = sg::StraightThroughAt::new(v_threshold, centre);
                 $body
             }

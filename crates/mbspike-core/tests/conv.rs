@@ -171,3 +171,19 @@ fn lists_of_another_layout_are_refused() {
     let dy = vec![0.0; conv.dy_layout().len()];
     conv.backward_weight(&mut dw, &dy, &other.channel_lists()).unwrap();
 }
+
+#[test]
+fn a_weight_for_other_channels_or_of_another_shape_is_refused() {
+    let zeros =
+        |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu).unwrap();
+    let x = zeros(&[1, 4, 5, 5]);
+    for weight in [&[8, 2, 2, 4][..], &[8, 2, 3, 3], &[8, 4, 3, 2], &[8, 4, 3], &[8, 4, 3, 3, 1]] {
+        for dtype in [candle_core::DType::F32, candle_core::DType::F64] {
+            let (x, w) = (x.to_dtype(dtype).unwrap(), zeros(weight).to_dtype(dtype).unwrap());
+            let error = conv2d(&x, &w, 1).unwrap_err().to_string();
+            assert!(error.contains("[out, 4, k, k]"), "{weight:?}: {error}");
+        }
+    }
+    let error = conv2d(&zeros(&[4, 5, 5]), &zeros(&[8, 4, 3, 3]), 1).unwrap_err().to_string();
+    assert!(error.contains("x is [4, 5, 5], expected [N, C, H, W]"), "{error}");
+}

@@ -89,7 +89,7 @@ proptest! {
                 (Just(layout), Just(size), values(channels * layout.height * layout.width))
             }),
     ) {
-        for kind in [PoolKind::Average, PoolKind::Max] {
+        for kind in [PoolKind::Average, PoolKind::Max, PoolKind::Sum] {
             let dims = (1, layout.channels, layout.height, layout.width);
             let x_var = Var::from_vec(planes.clone(), dims, &Device::Cpu).unwrap();
             let y = pool2d(&x_var, kind, size).unwrap();

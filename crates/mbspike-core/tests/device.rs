@@ -8,7 +8,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use mbspike_core::activity::Counts;
-use mbspike_core::lif::{LifOptions, lif_multi_step_with, lif_multi_step_with_v};
+use mbspike_core::lif::{LifOptions, levels_of, lif_multi_step_with, lif_multi_step_with_v};
 use mbspike_core::philox::{Domain, Place, Stream};
 use mbspike_core::poisson::encode_batch;
 use mbspike_core::pool::{PoolKind, pool2d};
@@ -94,7 +94,7 @@ fn lif_is_the_cpus_on_a_gpu() {
             {
                 case += 1;
                 let params = LifParams {
-                    bits: 1 + case % 8,
+                    levels: levels_of(1 + case % 8),
                     surrogate,
                     reset,
                     v_threshold: if case % 2 == 0 { 1.0 } else { 0.7 },

@@ -6,8 +6,9 @@ use mbspike_core::lif::reference::{
     LifTrace, lif_multi_step_backward_reference, lif_multi_step_reference,
 };
 use mbspike_core::lif::{
-    LifForward, LifGrad, lif_backward, lif_backward_from_h, lif_forward, lif_forward_keep_h,
-    lif_multi_step, lif_multi_step_learnable_tau, lif_multi_step_with_v,
+    LifForward, LifGrad, levels_of, lif_backward, lif_backward_from_h, lif_forward,
+    lif_forward_keep_h, lif_multi_step, lif_multi_step_learnable_tau,
+    lif_multi_step_learnable_tau_with_v, lif_multi_step_with_v,
 };
 use mbspike_core::{Decay, LifParams, Real, Reset, Shift, Surrogate};
 use proptest::prelude::*;
@@ -20,6 +21,7 @@ fn surrogates() -> impl Strategy<Value = Surrogate> {
         alpha.clone().prop_map(|alpha| Surrogate::FastSigmoid { alpha }),
         alpha.clone().prop_map(|alpha| Surrogate::Triangle { alpha }),
         Just(Surrogate::StraightThrough {}),
+        Just(Surrogate::Rectangle {}),
         alpha.prop_map(|alpha| Surrogate::Staircase { alpha }),
     ]
 }
@@ -38,21 +40,21 @@ fn params() -> impl Strategy<Value = LifParams> {
         (-1.0..1.0_f64).prop_map(Shift::By),
     ];
     let v_threshold = prop_oneof![Just(1.0), Just(0.5), 0.1..3.0_f64];
-    (1_u32..=16, decay, any::<bool>(), v_threshold, reset, any::<bool>(), surrogates(), shift)
-        .prop_map(
-            |(bits, decay, decay_input, v_threshold, reset, detach_reset, surrogate, shift)| {
-                LifParams {
-                    bits,
-                    decay,
-                    decay_input,
-                    v_threshold,
-                    reset,
-                    detach_reset,
-                    surrogate,
-                    shift,
-                }
-            },
-        )
+    let levels = prop_oneof![(1_u32..=16).prop_map(levels_of), 1_u32..300];
+    (levels, decay, any::<bool>(), v_threshold, reset, any::<bool>(), surrogates(), shift).prop_map(
+        |(levels, decay, decay_input, v_threshold, reset, detach_reset, surrogate, shift)| {
+            LifParams {
+                levels,
+                decay,
+                decay_input,
+                v_threshold,
+                reset,
+                detach_reset,
+                surrogate,
+                shift,
+            }
+        },
+    )
 }
 
 /// `n_steps`, currents `[T, N]` and initial membranes `[N]`.
@@ -202,7 +204,7 @@ proptest! {
         // The network in which the spike function is replaced by the surrogate's primitive is
         // smooth (but for the kinks of some), and its exact gradient is what the backward pass
         // computes at its membranes. detach_reset leaves a path out, which differences cannot.
-        let params = LifParams { detach_reset: false, bits: params.bits.min(6), ..params };
+        let params = LifParams { detach_reset: false, levels: params.levels.min(63), ..params };
         let (levels, theta, shift) = (params.n_levels(), params.v_threshold, params.shift_value());
         let smooth = |h: f64| params.surrogate.primitive(h, levels, theta, shift);
         let run = |x: &[f64], v: &[f64], params: &LifParams| -> LifTrace {
@@ -232,7 +234,7 @@ proptest! {
         // A difference across a kink of the triangle or the straight-through ramp is not the
         // derivative; it is rare.
         let kinks = matches!(
-            params.surrogate, Surrogate::Triangle { .. } | Surrogate::StraightThrough {},
+            params.surrogate, Surrogate::Triangle { .. } | Surrogate::StraightThrough {} | Surrogate::Rectangle {},
         );
         prop_assert!(n_wrong == 0 || (kinks && n_wrong <= 1), "{n_wrong} gradients are wrong");
 
@@ -323,11 +325,40 @@ fn parameters_out_of_range_are_refused_by_name() {
         assert!(error.starts_with(name), "{error}");
     };
     let good = LifParams::new(2);
-    refused(LifParams { bits: 0, ..good }, "bits");
-    refused(LifParams { bits: 99, ..good }, "bits");
+    refused(LifParams { levels: 0, ..good }, "levels");
+    refused(LifParams { levels: 65_536, ..good }, "levels");
+    refused(LifParams::new(99), "levels");
     refused(LifParams { decay: Decay::Tau(0.5), ..good }, "tau");
     refused(LifParams { decay: Decay::Tau(f64::NAN), ..good }, "tau");
     refused(LifParams { decay: Decay::Beta(1.5), ..good }, "beta");
     refused(LifParams { v_threshold: 0.0, ..good }, "v_threshold");
     refused(LifParams { surrogate: Surrogate::Atan { alpha: -1.0 }, ..good }, "surrogate.alpha");
+}
+
+#[test]
+fn tensors_of_other_shapes_are_refused() {
+    let zeros =
+        |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu).unwrap();
+    let params = LifParams::new(2);
+    let error = lif_multi_step(&zeros(&[3, 6]), &zeros(&[2, 3]), &params).unwrap_err().to_string();
+    assert!(error.contains("v_init is [2, 3], expected [6]"), "{error}");
+    let (x, v) = (zeros(&[3, 6]), zeros(&[6]));
+    let error = lif_multi_step_learnable_tau(&x, &v, &zeros(&[6]), &params).unwrap_err();
+    assert!(error.to_string().contains("tau is [6], expected [1]"), "{error}");
+}
+
+#[test]
+fn membranes_of_a_learnable_time_constant_are_those_of_a_fixed_one() {
+    let (x, v) = large_input(7, 30);
+    let x = Tensor::from_vec(x, (7, 30), &Device::Cpu).unwrap();
+    let v = Tensor::from_vec(v, 30, &Device::Cpu).unwrap();
+    let params = LifParams { decay: Decay::Tau(3.0), ..LifParams::new(2) };
+    let other = LifParams { decay: Decay::Tau(50.0), ..params };
+    let tau = Var::from_tensor(&Tensor::new(&[3.0_f32], &Device::Cpu).unwrap()).unwrap();
+    let (s, membranes) = lif_multi_step_with_v(&x, &v, &params).unwrap();
+    let (s_learned, learned) = lif_multi_step_learnable_tau_with_v(&x, &v, &tau, &other).unwrap();
+    let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!((flat(&s), flat(&membranes)), (flat(&s_learned), flat(&learned)));
+    let grads = learned.sum_all().unwrap().backward().unwrap();
+    assert!(flat(grads.get(&tau).unwrap())[0].abs() > 0.0);
 }

@@ -78,5 +78,17 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
+/// So that `?` works in a `forward` of candle's traits: candle's own errors come out as they went in,
+/// others are wrapped.
+impl From<Error> for candle_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Tensor(error) => error,
+            Error::Kernel(error) => error.into(),
+            other => Self::wrap(other),
+        }
+    }
+}
+
 /// `Result` with this crate's [`enum@Error`].
 pub type Result<T> = std::result::Result<T, Error>;

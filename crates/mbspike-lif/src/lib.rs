@@ -16,6 +16,7 @@ mod excerpt;
 mod fused;
 mod init;
 pub mod integer;
+pub mod layer;
 mod layered;
 pub mod loss;
 pub mod memory;

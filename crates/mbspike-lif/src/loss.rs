@@ -9,6 +9,7 @@ use candle_core::{D, DType, Device, Tensor};
 use mbspike_core::Real;
 use serde::{Deserialize, Serialize};
 
+use crate::layer::{objective, readout};
 use crate::{Error, Result};
 
 /// How the output layer's activity over time becomes one score a class.
@@ -96,12 +97,9 @@ impl Readout {
     /// Scores of a batch: `seq` `[T, B, n]`, spikes or membranes, to `[B, n]`.
     pub fn forward_tensor(self, seq: &Tensor) -> Result<Tensor> {
         Ok(match self {
-            Self::MeanSpike => seq.mean(0)?,
-            Self::LastMembrane => seq.get(seq.dim(0)? - 1)?,
-            Self::MaxMembrane => {
-                let step = seq.detach().argmax_keepdim(0)?;
-                seq.contiguous()?.gather(&step, 0)?.squeeze(0)?
-            }
+            Self::MeanSpike => readout::mean_over_time(seq)?,
+            Self::LastMembrane => readout::last_step(seq)?,
+            Self::MaxMembrane => readout::max_over_time(seq)?,
         })
     }
 }
@@ -178,21 +176,10 @@ impl Loss {
 
     /// The mean loss of a batch, a scalar: `logits` and `targets` `[B, n_classes]`.
     pub fn forward_tensor(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        if logits.dims() != targets.dims() || logits.rank() != 2 {
-            return Err(Error::Mismatch {
-                op: "loss",
-                what: "the target".into(),
-                got: format!("{:?}", targets.dims()),
-                expected: format!("[B, n_classes] as the logits, {:?}", logits.dims()),
-            });
-        }
         let targets = smooth_targets(targets, self.label_smoothing)?;
         Ok(match self.kind {
-            LossKind::CrossEntropy => {
-                let log_probabilities = candle_nn::ops::log_softmax(logits, D::Minus1)?;
-                (targets * log_probabilities)?.sum(D::Minus1)?.mean_all()?.neg()?
-            }
-            LossKind::Mse => (logits - targets)?.sqr()?.mean_all()?,
+            LossKind::CrossEntropy => objective::cross_entropy(logits, &targets)?,
+            LossKind::Mse => objective::mse(logits, &targets)?,
         })
     }
 }

@@ -1,3 +1,4 @@
+use mbspike_core::lif::{MAX_BITS, levels_of};
 use mbspike_core::{Decay, LifParams, Reset, Shift, Surrogate};
 use serde::{Deserialize, Serialize};
 
@@ -80,8 +81,15 @@ impl NeuronConfig {
                 });
             }
         };
+        if !(1..=MAX_BITS).contains(&bits) {
+            return Err(Error::InvalidParameter {
+                name: "bits",
+                expected: "in 1..=16",
+                got: bits.to_string(),
+            });
+        }
         let params = LifParams {
-            bits,
+            levels: levels_of(bits),
             decay: Decay::Tau(self.tau),
             decay_input: self.decay_input,
             v_threshold: self.v_threshold,

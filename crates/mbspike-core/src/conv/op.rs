@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::packed::{Conv, PackedWeights};
 use super::shape::ConvShape;
 use crate::Result;
+use crate::error::check_shape;
 use crate::tensor::{contiguous, read, write};
 
 /// Images of a share of the batch: gradients are summed within a share, then over shares in
@@ -16,9 +17,15 @@ const SHARES: usize = 32;
 /// side; differentiable in both. In f32 on the CPU by this crate's kernels, else by candle's.
 ///
 /// # Errors
-/// If the shapes do not agree or the kernel is larger than [`MAX_KERNEL`](super::MAX_KERNEL).
+/// If `x` does not have four dimensions, `weight` is not square or is for another number of channels, or the kernel is larger than [`MAX_KERNEL`](super::MAX_KERNEL).
 pub fn conv2d(x: &Tensor, weight: &Tensor, padding: usize) -> Result<Tensor> {
+    const OP: &str = "conv2d";
+    check_shape(OP, "x", x.dims(), x.rank() == 4, || "[N, C, H, W]".into())?;
     let (_, in_channels, height, width) = x.dims4()?;
+    let fits = matches!(*weight.dims(), [_, c, ky, kx] if c == in_channels && ky == kx);
+    check_shape(OP, "weight", weight.dims(), fits, || {
+        format!("[out, {in_channels}, k, k] for x of {in_channels} channels")
+    })?;
     let (out_channels, _, kernel, _) = weight.dims4()?;
     let shape = ConvShape { in_channels, out_channels, height, width, kernel, padding };
     shape.validate()?;
@@ -174,7 +181,7 @@ impl CustomOp2 for Conv2d {
             candle_core::bail!("conv2d takes two f32 tensors")
         };
         let (x, weight) = (contiguous(x, x_layout)?, contiguous(weight, weight_layout)?);
-        let y = self.forward(x, weight).map_err(candle_core::Error::wrap)?;
+        let y = self.forward(x, weight).map_err(candle_core::Error::from)?;
         let s = &self.shape;
         let dims = [x_layout.dims()[0], s.out_channels, s.out_height(), s.out_width()];
         Ok((f32::to_cpu_storage_owned(y), dims.as_slice().into()))
@@ -191,7 +198,7 @@ impl CustomOp2 for Conv2d {
         let (grad_x, grad_weight) = read::<f32, _>(x, |x_values| {
             read::<f32, _>(weight, |w| read::<f32, _>(&grad_y, |dy| self.backward(x_values, w, dy)))
         })
-        .map_err(candle_core::Error::wrap)?;
+        .map_err(candle_core::Error::from)?;
         let grad_x = if self.x_needs_gradient { Some(write(grad_x, x.dims())?) } else { None };
         Ok((grad_x, Some(write(grad_weight, weight.dims())?)))
     }

@@ -108,14 +108,19 @@ impl SurrogateParams {
     fn new(params: &LifParams) -> Self {
         use std::f64::consts::{FRAC_PI_2, LOG2_E};
         let (levels, theta) = (f64::from(params.n_levels()), params.v_threshold);
-        let centre = theta - params.shift_value();
+        let centre = match params.surrogate {
+            Surrogate::Rectangle {} => theta / 2.0,
+            _ => theta - params.shift_value(),
+        };
         let (kind, height, slope) = match params.surrogate {
             Surrogate::Sigmoid { alpha } => (0, alpha, alpha * LOG2_E),
             Surrogate::Atan { alpha } => (1, alpha / 2.0, FRAC_PI_2 * alpha),
             Surrogate::FastSigmoid { alpha } => (2, alpha / 2.0, alpha),
             Surrogate::Triangle { alpha } => (3, alpha, alpha),
             // The slope is half of the width here.
-            Surrogate::StraightThrough {} => (4, 1.0 / theta, theta / 2.0),
+            Surrogate::StraightThrough {} | Surrogate::Rectangle {} => {
+                (4, 1.0 / theta, theta / 2.0)
+            }
             Surrogate::Staircase { alpha } => (5, alpha * levels, alpha * levels * LOG2_E),
         };
         let reach =

@@ -1,6 +1,6 @@
 //! Multi-bit leaky integrate-and-fire neurons, fused over time.
 //!
-//! Per step, with `L = 2^bits − 1` levels, threshold θ, membrane share `β = 1 − 1/τ` and gain `g`
+//! Per step, with L levels (`2^bits − 1` for spikes of so many bits), threshold θ, membrane share `β = 1 − 1/τ` and gain `g`
 //! (1, or `1/τ` where the input decays):
 //!
 //! | phase | equation |
@@ -31,7 +31,7 @@ mod step;
 pub use cpu::{LifForward, LifGrad, lif_backward, lif_forward};
 pub use kept::{fire, lif_backward_from_h, lif_forward_keep_h};
 pub use op::{
-    LifOptions, lif_multi_step, lif_multi_step_learnable_tau, lif_multi_step_with,
-    lif_multi_step_with_v,
+    LifOptions, lif_multi_step, lif_multi_step_learnable_tau, lif_multi_step_learnable_tau_with_v,
+    lif_multi_step_with, lif_multi_step_with_v,
 };
-pub use params::{Decay, LifParams, MAX_BITS, Reset, Shift};
+pub use params::{Decay, LifParams, MAX_BITS, Reset, Shift, levels_of};

@@ -6,6 +6,7 @@ use super::cpu::{LifForward, LifGrad, lif_backward, lif_forward};
 use super::{Decay, LifParams};
 use crate::activity::Counts;
 use crate::cuda::FUSED_POOL_SIZES;
+use crate::error::check_shape;
 use crate::pool::{Pool2d, PoolKind, pool2d};
 use crate::tensor::{contiguous, read, write};
 use crate::{Error, Real, Result};
@@ -46,6 +47,7 @@ pub fn lif_multi_step_with(
 ) -> Result<Tensor> {
     params.validate()?;
     check_time_major(x_seq, v_init)?;
+    check_tau(options.tau)?;
     if let Some(size) = options.average_pool
         && x_seq.device().is_cuda()
         && !FUSED_POOL_SIZES.contains(&size)
@@ -83,10 +85,37 @@ pub fn lif_multi_step_with_v(
     v_init: &Tensor,
     params: &LifParams,
 ) -> Result<(Tensor, Tensor)> {
+    with_v(x_seq, v_init, params, None)
+}
+
+/// [`lif_multi_step_with_v`] with the learnable time constant `tau` `[1]`.
+///
+/// # Errors
+/// As [`lif_multi_step`].
+pub fn lif_multi_step_learnable_tau_with_v(
+    x_seq: &Tensor,
+    v_init: &Tensor,
+    tau: &Tensor,
+    params: &LifParams,
+) -> Result<(Tensor, Tensor)> {
+    with_v(x_seq, v_init, params, Some(tau))
+}
+
+fn with_v(
+    x_seq: &Tensor,
+    v_init: &Tensor,
+    params: &LifParams,
+    tau: Option<&Tensor>,
+) -> Result<(Tensor, Tensor)> {
     params.validate()?;
     check_time_major(x_seq, v_init)?;
+    check_tau(tau)?;
     let op = Lif { params: *params, with_v: true, average_pool: None, counts: None };
-    let both = x_seq.contiguous()?.apply_op2(&v_init.contiguous()?, op)?;
+    let (x, v_init) = (x_seq.contiguous()?, v_init.contiguous()?);
+    let both = match tau {
+        None => x.apply_op2(&v_init, op)?,
+        Some(tau) => x.apply_op3(&v_init, &tau.contiguous()?, Plif(op))?,
+    };
     let n_steps = x_seq.dim(0)?;
     Ok((both.narrow(0, 0, n_steps)?, both.narrow(0, n_steps, n_steps)?))
 }
@@ -106,15 +135,17 @@ pub fn lif_multi_step_learnable_tau(
 }
 
 fn check_time_major(x_seq: &Tensor, v_init: &Tensor) -> Result<()> {
-    let fail =
-        |what, got, expected| Err(Error::Length { op: "lif_multi_step", what, got, expected });
-    if x_seq.rank() == 0 {
-        return fail("x_seq's shape", 0, v_init.rank() + 1);
-    }
-    if x_seq.dims()[1..] != *v_init.dims() {
-        return fail("v_init", v_init.elem_count(), x_seq.dims()[1..].iter().product());
-    }
-    Ok(())
+    const OP: &str = "lif_multi_step";
+    check_shape(OP, "x_seq", x_seq.dims(), x_seq.rank() > 0, || "[T, …]".into())?;
+    let of_step = &x_seq.dims()[1..];
+    check_shape(OP, "v_init", v_init.dims(), v_init.dims() == of_step, || {
+        format!("{of_step:?}, a step of x_seq {:?}", x_seq.dims())
+    })
+}
+
+fn check_tau(tau: Option<&Tensor>) -> Result<()> {
+    let Some(tau) = tau else { return Ok(()) };
+    check_shape("lif_multi_step", "tau", tau.dims(), tau.elem_count() == 1, || "[1]".into())
 }
 
 /// Number of the images `[…, H, W]` to be pooled, all steps together, and their height and width.
@@ -230,8 +261,7 @@ impl Lif {
                     lif_backward(outputs, x, v, grad_s, grad_v, &params)
                 })
             })
-        })
-        .map_err(wrap)?;
+        })?;
         let grad_tau = learned.map(|_| write(vec![grad_tau], &[1])).transpose()?;
         Ok((write(grad_x_seq, x_seq.dims())?, write(grad_v_init, v_init.dims())?, grad_tau))
     }
@@ -248,7 +278,7 @@ impl Lif {
         v_init: (&[T], &Layout),
     ) -> candle_core::Result<CpuStorage> {
         let (x, v) = (contiguous(x_seq.0, x_seq.1)?, contiguous(v_init.0, v_init.1)?);
-        Ok(T::to_cpu_storage_owned(self.forward(x, v, x_seq.1.dims()).map_err(wrap)?))
+        Ok(T::to_cpu_storage_owned(self.forward(x, v, x_seq.1.dims())?))
     }
 }
 
@@ -345,12 +375,5 @@ impl CustomOp3 for Plif {
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (grad_x, grad_v, grad_tau) = self.0.backward(x_seq, v_init, Some(tau), grad)?;
         Ok((Some(grad_x), Some(grad_v), grad_tau))
-    }
-}
-
-fn wrap(error: Error) -> candle_core::Error {
-    match error {
-        Error::Tensor(error) => error,
-        other => candle_core::Error::wrap(other),
     }
 }

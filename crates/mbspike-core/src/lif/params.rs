@@ -33,7 +33,8 @@ impl Default for Reset {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shift {
-    /// `(2^(bits−1) − 1) / (2^bits − 1) · θ`: in the middle of the staircase.
+    /// `((L − 1) / 2) / L · θ`, which is `(2^(bits−1) − 1) / (2^bits − 1) · θ`: in the middle of the
+    /// staircase.
     #[default]
     Centred,
     /// 0: at the threshold, the surrogate of a binary spike.
@@ -41,6 +42,25 @@ pub enum Shift {
     /// A given shift, in units of the membrane.
     #[serde(untagged)]
     By(f64),
+}
+
+impl Shift {
+    /// How the shift grows with the threshold: `((L − 1) / 2) / L` where it is centred, else 0.
+    pub fn per_threshold(self, levels: u32) -> f64 {
+        match self {
+            Self::Centred => (f64::from(levels) - 1.0) / 2.0 / f64::from(levels),
+            Self::Unshifted | Self::By(_) => 0.0,
+        }
+    }
+}
+
+/// The levels above 0 that `bits` bits can say, `2^bits − 1`; 0 for 0 bits, and for more than 31 the
+/// largest number there is.
+pub const fn levels_of(bits: u32) -> u32 {
+    match 1_u32.checked_shl(bits) {
+        Some(codes) => codes - 1,
+        None => u32::MAX,
+    }
 }
 
 /// How fast the membrane leaks.
@@ -57,8 +77,9 @@ pub enum Decay {
 /// A multi-bit leaky integrate-and-fire neuron; equations in the [module](crate::lif) text.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LifParams {
-    /// Bits a spike, `1..=16`; the spike has `L = 2^bits − 1` levels above 0.
-    pub bits: u32,
+    /// Levels L above 0 of a spike, `1..=65535`: `2^bits − 1` ([`levels_of`]) where all codes of a
+    /// number of bits are used, any whole number otherwise.
+    pub levels: u32,
     /// Leak of the membrane.
     pub decay: Decay,
     /// Whether the input current is multiplied by `1 − β` (`g = 1/τ`) instead of 1.
@@ -76,10 +97,10 @@ pub struct LifParams {
 }
 
 impl LifParams {
-    /// The thesis's neuron with `bits` bits: τ = 2, θ = 1, soft reset, centred sigmoid with α = 4.
+    /// The thesis's neuron with `bits` bits (`L = 2^bits − 1` levels): τ = 2, θ = 1, soft reset, centred sigmoid with α = 4.
     pub fn new(bits: u32) -> Self {
         Self {
-            bits,
+            levels: levels_of(bits),
             decay: Decay::Tau(2.0),
             decay_input: false,
             v_threshold: 1.0,
@@ -90,9 +111,14 @@ impl LifParams {
         }
     }
 
-    /// Number of levels above zero, `L = 2^bits − 1`.
+    /// Number of levels above zero, L.
     pub fn n_levels(&self) -> u32 {
-        (1 << self.bits) - 1
+        self.levels
+    }
+
+    /// Bits that a spike's level code takes: the smallest `n` with `L < 2^n`.
+    pub fn bits(&self) -> u32 {
+        u32::BITS - self.levels.leading_zeros()
     }
 
     /// The share of the membrane that is left after a step.
@@ -111,10 +137,7 @@ impl LifParams {
     /// The surrogate's shift in units of the membrane.
     pub fn shift_value(&self) -> f64 {
         match self.shift {
-            Shift::Centred => {
-                let half = f64::from((1_u32 << (self.bits - 1)) - 1);
-                half / f64::from(self.n_levels()) * self.v_threshold
-            }
+            Shift::Centred => self.shift.per_threshold(self.levels) * self.v_threshold,
             Shift::Unshifted => 0.0,
             Shift::By(shift) => shift,
         }
@@ -127,8 +150,8 @@ impl LifParams {
     pub fn validate(&self) -> Result<()> {
         let fail =
             |name, expected, got: String| Err(Error::InvalidParameter { name, expected, got });
-        if !(1..=MAX_BITS).contains(&self.bits) {
-            return fail("bits", "in 1..=16", self.bits.to_string());
+        if !(1..=levels_of(MAX_BITS)).contains(&self.levels) {
+            return fail("levels", "in 1..=65535", self.levels.to_string());
         }
         match self.decay {
             Decay::Tau(tau) if !(tau >= 1.0 && tau.is_finite()) => {

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use mbspike_core::cuda::{LifKernelParams, Window, lif_bwd_checkpoints, lif_bwd_shared_bytes};
-use mbspike_core::lif::{LifForward, LifGrad, lif_backward, lif_forward};
+use mbspike_core::lif::{LifForward, LifGrad, levels_of, lif_backward, lif_forward};
 use mbspike_core::philox::{Domain, Place, Stream};
 use mbspike_core::pool::{PoolKind, pool2d};
 use mbspike_core::{Decay, LifParams, Reset, Shift, Surrogate, round_to_bf16};
@@ -11,12 +11,13 @@ use crate::golden_files::{Golden, assert_close, assert_close_to_largest};
 use crate::host::Launch;
 
 const RESETS: [Reset; 3] = [Reset::Soft {}, Reset::Hard { v_reset: -0.25 }, Reset::None {}];
-const SURROGATES: [Surrogate; 6] = [
+const SURROGATES: [Surrogate; 7] = [
     Surrogate::Sigmoid { alpha: 4.0 },
     Surrogate::Atan { alpha: 2.0 },
     Surrogate::FastSigmoid { alpha: 4.0 },
     Surrogate::Triangle { alpha: 1.0 },
     Surrogate::StraightThrough {},
+    Surrogate::Rectangle {},
     Surrogate::Staircase { alpha: 4.0 },
 ];
 const SIZES: [usize; 4] = [1, 7, 33, 257];
@@ -84,7 +85,7 @@ fn all_params() -> impl Iterator<Item = LifParams> {
     let all = SURROGATES.iter().flat_map(|s| RESETS.iter().map(move |r| (*s, *r)));
     all.flat_map(|(s, r)| (1..=8).map(move |bits| (s, r, bits))).enumerate().map(
         |(i, (surrogate, reset, bits))| LifParams {
-            bits,
+            levels: levels_of(bits),
             decay: [Decay::Tau(2.0), Decay::Tau(20.0), Decay::Beta(0.7)][i % 3],
             decay_input: i % 5 == 1,
             v_threshold: [1.0, 0.7, 2.0][i / 3 % 3],

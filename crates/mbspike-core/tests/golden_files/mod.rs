@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use mbspike_core::lif::levels_of;
 use mbspike_core::{Decay, LifParams, Reset, Shift, Surrogate};
 use safetensors::SafeTensors;
 
@@ -55,7 +56,7 @@ impl Golden {
             other => panic!("{name}: surrogate {other}"),
         };
         let params = LifParams {
-            bits: metadata["bits"].parse().unwrap(),
+            levels: levels_of(metadata["bits"].parse().unwrap()),
             decay: Decay::Tau(number("tau")),
             decay_input: metadata["decay_input"] == "true",
             v_threshold: number("v_threshold"),

@@ -123,6 +123,7 @@ enum SurrogateKind {
     FastSigmoid,
     Triangle,
     StraightThrough,
+    Rectangle,
     Staircase,
 }
 
@@ -294,6 +295,11 @@ impl SurrogateTable {
                 let given = [("alpha", self.alpha.is_some())];
                 only(root, "neuron.surrogate", "straight-through", &given, &[])?;
                 return Ok(Surrogate::StraightThrough {});
+            }
+            SurrogateKind::Rectangle => {
+                let given = [("alpha", self.alpha.is_some())];
+                only(root, "neuron.surrogate", "rectangle", &given, &[])?;
+                return Ok(Surrogate::Rectangle {});
             }
         };
         // The slope's default is the surrogate's own.

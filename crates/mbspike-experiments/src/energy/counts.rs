@@ -83,7 +83,7 @@ impl Counter {
                 }
                 Layer::BatchNorm | Layer::Dropout { .. } | Layer::Vote { .. } => continue,
             };
-            let bits = config.neuron.params(counter.fans.len(), n_spiking)?.bits;
+            let bits = config.neuron.params(counter.fans.len(), n_spiking)?.bits();
             // Batch normalization becomes part of the weights, and leaves a bias.
             let has_bias = config.bias || layers.get(i + 1) == Some(&Layer::BatchNorm);
             let name = match kind {

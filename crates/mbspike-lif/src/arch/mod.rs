@@ -130,6 +130,7 @@ impl fmt::Display for Layer {
             Self::BatchNorm => f.write_str("bn"),
             Self::Pool { kind: PoolKind::Average, size } => write!(f, "{size}a"),
             Self::Pool { kind: PoolKind::Max, size } => write!(f, "{size}m"),
+            Self::Pool { kind: PoolKind::Sum, size } => write!(f, "{size}s"),
             Self::Dense { neurons } => write!(f, "{neurons}"),
             Self::Dropout { p } => write!(f, "dp{p}"),
             Self::Output { neurons } => write!(f, "{neurons}o"),

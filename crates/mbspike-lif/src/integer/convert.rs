@@ -1,6 +1,7 @@
 //! From a trained network to one of whole numbers.
 
 use candle_core::DType;
+use mbspike_core::lif::levels_of;
 use mbspike_core::{Decay, LifParams, Reset};
 
 use super::{
@@ -51,8 +52,10 @@ impl IntegerNetwork {
                     let layer = FloatLayer::read(network, *weight, *bias, None, lif)?;
                     convert(&layer, &mut codes)?;
                 }
-                Built::Pool { kind: PoolKind::Average, size } => {
-                    codes.unit /= (size * size) as f64;
+                Built::Pool { kind: kind @ (PoolKind::Average | PoolKind::Sum), size } => {
+                    if *kind == PoolKind::Average {
+                        codes.unit /= (size * size) as f64;
+                    }
                     codes.largest = codes.largest.saturating_mul((size * size) as i64);
                 }
                 Built::Pool { kind: PoolKind::Max, .. }
@@ -138,6 +141,11 @@ impl FloatLayer {
             let reason = format!("one of its weights is {bad}");
             return Err(Error::NotInteger { layer: name.into(), reason });
         }
+        if self.lif.levels != levels_of(self.lif.bits()) {
+            let levels = self.lif.levels;
+            let reason = format!("its spikes have {levels} levels, which is not 2^bits − 1");
+            return Err(Error::NotInteger { layer: name.into(), reason });
+        }
         let mut fraction_bits = MAX_FRACTION_BITS;
         loop {
             let converted = self.in_format(name, codes.unit, fraction_bits).and_then(|converted| {
@@ -182,7 +190,7 @@ impl FloatLayer {
             Reset::None {} => (IntegerReset::None {}, 0),
         };
         let beta = (beta * exp2(BETA_BITS)).round() as i32;
-        let lif = IntegerLif { bits: params.bits, fraction_bits, beta, leak, reset };
+        let lif = IntegerLif { bits: params.bits(), fraction_bits, beta, leak, reset };
 
         let mut numbers = IntegerWeights::default();
         let n_in = self.weight.len() / self.factor.len();

@@ -147,7 +147,7 @@ fn pool(to: &mut [i32], from: &[i32], kind: PoolKind, size: usize, input: Shape,
             let window = (0..size * size)
                 .map(|i| from[((y + i / size) * input.width + x + i % size) * n + channel]);
             *out = match kind {
-                PoolKind::Average => window.sum(),
+                PoolKind::Average | PoolKind::Sum => window.sum(),
                 PoolKind::Max => window.max().unwrap_or(0),
             };
         }

@@ -165,7 +165,7 @@ impl IntegerNetwork {
                     stages.push(Stage::Spiking(Box::new(stage)));
                 }
                 Layer::Pool { kind, size } => {
-                    if kind == PoolKind::Average {
+                    if kind != PoolKind::Max {
                         largest_code = largest_code.saturating_mul((size * size) as i64);
                     }
                     stages.push(Stage::Pool { kind, size, input, output });

@@ -107,7 +107,7 @@ fn pool(x: &[i128], kind: PoolKind, size: usize, input: Shape, output: Shape) ->
                 .map(|(y, x_of)| x[(c * input.height + y) * input.width + x_of])
                 .collect();
             pooled.push(match kind {
-                PoolKind::Average => window.iter().sum(),
+                PoolKind::Average | PoolKind::Sum => window.iter().sum(),
                 PoolKind::Max => window.iter().copied().max().unwrap_or(0),
             });
         }
