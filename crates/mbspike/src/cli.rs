@@ -45,6 +45,13 @@ pub enum Command {
     Info(InfoArgs),
 }
 
+impl Command {
+    /// Whether the command ends with what it has done so far when a signal asks for it.
+    pub fn stops_on_signals(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Eval(_) | Self::Quantize(_) | Self::Energy(_))
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// The config, a TOML file; with a table `[sweep]` it is a sweep.

@@ -23,7 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match start_threads().and_then(|()| dispatch(cli)) {
+    match start(&cli.command).and_then(|()| dispatch(cli)) {
         Ok(code) => code,
         Err(error) => {
             printer::complain(format_args!("error: {error:#}"));
@@ -33,12 +33,15 @@ fn main() -> ExitCode {
 }
 
 /// Starts the threads that all work is shared by, so that a limit on them is an error at the start and
-/// not a panic later.
-fn start_threads() -> anyhow::Result<()> {
+/// not a panic later. Before, signals are held back from them where the command takes those itself.
+fn start(command: &Command) -> anyhow::Result<()> {
+    if command.stops_on_signals() {
+        stop::hold()?;
+    }
     let n = machine::n_threads();
     machine::start_threads().with_context(|| {
         format!(
-            "cannot start {n} threads; RAYON_NUM_THREADS asks for fewer, `ulimit -u` limits them"
+            "cannot start {n} threads; RAYON_NUM_THREADS=1 asks for fewer, `ulimit` and the machine limit them"
         )
     })
 }

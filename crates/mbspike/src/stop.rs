@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
+#[cfg(unix)]
+use nix::sys::signal::{SigSet, Signal};
 
 use crate::printer;
 
 /// The exit code of a program that was interrupted, as shells have it.
 const INTERRUPTED: i32 = 130;
 
-/// A flag that Ctrl-C, SIGTERM and SIGHUP set.
+/// A flag that Ctrl-C, SIGTERM and SIGHUP set; [`hold`] came before.
 pub fn on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     listen(Arc::clone(&stop)).context("cannot listen for Ctrl-C")?;
@@ -30,21 +32,30 @@ fn ask(stop: &AtomicBool, ends: bool) {
     }
 }
 
+/// Holds the signals back from this thread and all it starts, until [`on_signal`] takes them.
+#[cfg(unix)]
+pub fn hold() -> anyhow::Result<()> {
+    wanted().thread_block().context("cannot listen for Ctrl-C")
+}
+
 #[cfg(unix)]
 fn listen(stop: Arc<AtomicBool>) -> std::io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-
-    let ignored = ignored();
-    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter();
-    let wanted = wanted.filter(|signal| ignored >> (signal - 1) & 1 == 0);
-    let mut signals = signal_hook::iterator::Signals::new(wanted)?;
+    let signals = wanted();
     let listener = std::thread::Builder::new().name("signals".to_owned());
     listener.spawn(move || {
-        for signal in signals.forever() {
-            ask(&stop, signal == SIGINT);
+        while let Ok(signal) = signals.wait() {
+            ask(&stop, signal == Signal::SIGINT);
         }
     })?;
     Ok(())
+}
+
+/// The signals that ask to stop, without those that are to be ignored.
+#[cfg(unix)]
+fn wanted() -> SigSet {
+    let ignored = ignored();
+    let all = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter();
+    all.filter(|signal| ignored >> (*signal as i32 - 1) & 1 == 0).collect()
 }
 
 /// The signals that this program was started to ignore, a bit each from the lowest. Known on Linux.
@@ -53,6 +64,11 @@ fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+#[cfg(not(unix))]
+pub fn hold() -> anyhow::Result<()> {
+    Ok(())
 }
 
 #[cfg(not(unix))]
