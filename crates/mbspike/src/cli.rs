@@ -25,6 +25,9 @@ pub enum Command {
     Run(RunArgs),
     /// Say whether a config can be run here, and with how much memory, without running it.
     Check(CheckArgs),
+    /// Show configs: as resolved, or a new one with every key.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Draw the figures of a folder of runs from its saved results.
     Plot(PlotArgs),
     /// Put the results of a folder of runs on one page, from its saved results.
@@ -80,6 +83,28 @@ pub struct RunArgs {
     /// Print the results as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the config of each run, with its defaults filled in and its names resolved.
+    Show {
+        /// The config, as for `run`.
+        config: PathBuf,
+        /// Set a key of the config, as for `run`.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        settings: Vec<String>,
+        /// Print a list of runs as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a config to start from, with every key and what it means.
+    #[command(after_help = "Example: mbspike config new > mine.toml; then mbspike run mine.toml")]
+    New {
+        /// Print the keys as a page of Markdown.
+        #[arg(long)]
+        markdown: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -51,6 +51,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run(args) => commands::run::run(&args, quiet),
         Command::Check(args) => commands::check::check(&args),
+        Command::Config(command) => commands::config::config(&command),
         Command::Plot(args) => commands::plot::plot(&args),
         Command::Report(args) => commands::report::report(&args),
         Command::Eval(args) => commands::eval::eval(&args, quiet),

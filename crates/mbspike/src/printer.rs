@@ -33,6 +33,11 @@ pub fn line(text: impl Display) -> anyhow::Result<()> {
     write(format!("{}\n", printable(&text.to_string())).as_bytes())
 }
 
+/// Prints a text that ends its last line itself on stdout.
+pub fn text(text: &str) -> anyhow::Result<()> {
+    write(printable(text).as_bytes())
+}
+
 /// Prints JSON on stdout.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_vec_pretty(value)?;

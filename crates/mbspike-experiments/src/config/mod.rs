@@ -18,6 +18,7 @@
 mod de;
 pub(crate) mod document;
 pub(crate) mod origin;
+mod template;
 mod validate;
 mod wire;
 
@@ -33,6 +34,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use origin::ConfigError;
+pub use template::{TEMPLATE, template_as_markdown};
 
 use document::Node;
 
