@@ -68,11 +68,9 @@ pub fn parse(
             let [.., t0, t1, t2, t3] = *record;
             i64::from(packet.overflow) << 31 | i64::from(u32::from_le_bytes([t0, t1, t2, t3]))
         };
-        if records.first().is_some_and(|record| time_of(record) >= times.end) {
+        // Packets follow each other in time, even where the events in one do not.
+        if !records.is_empty() && records.iter().all(|record| time_of(record) >= times.end) {
             break;
-        }
-        if records.last().is_some_and(|record| time_of(record) < times.start) {
-            continue;
         }
         for (i, record) in records.iter().enumerate() {
             let t_us = time_of(record);
@@ -88,7 +86,9 @@ pub fn parse(
             }
         }
     }
-    Ok(events.events)
+    let events = events.finish();
+    // The whole of a file begins at 0, where its clock does.
+    Ok(Events { start_us: times.start, ..events })
 }
 
 /// Encodes events as a file; the inverse of [`parse`]. Packets hold up to `packet_size` events.
@@ -318,18 +318,17 @@ mod tests {
         starts(&packet(1, [8, 4, 0, -3, 3, 3], &BODY), 58);
         starts(&packet(1, [8, 4, 0, 3, 4, 3], &BODY), 62);
         starts(&packet(1, [8, 4, 0, i32::MAX, 3, 3], &BODY), 58);
-        let mut reordered = BODY;
-        reordered[12] = 4;
-        assert_eq!(
-            message(&packet(1, [8, 4, 0, 3, 3, 3], &reordered)),
-            "a.aedat: byte 78: expected a timestamp of at least 5 us, found 4 us"
-        );
         let mut outside = BODY;
         outside[1] = 0x02;
         starts(&packet(1, [8, 4, 0, 3, 3, 3], &outside), 70);
         let mut negative = BODY;
         negative[7] = 0x80;
         starts(&packet(1, [8, 4, 0, 3, 3, 3], &negative), 74);
+        let mut reordered = BODY;
+        reordered[12] = 4;
+        let sorted = read(&packet(1, [8, 4, 0, 3, 3, 3], &reordered)).unwrap();
+        assert_eq!(sorted.t_us, [4, 5, 256]);
+        assert_eq!(sorted.disorder.unwrap().n_events, 1);
     }
 
     #[test]

@@ -63,7 +63,16 @@ pub fn extract(source: &Path, folder: &Path, limits: Limits) -> Result<Vec<PathB
     let mut written = Vec::new();
     for_each_file(source, limits, &mut |path, content| {
         let target = folder.join(path);
-        write_whole(&target, |file| std::io::copy(content, file).map(drop))?;
+        let mut damage = None;
+        let result = write_whole(&target, |file| {
+            // Damage of the archive is no error of writing.
+            let mut content = Noted { input: &mut *content, error: &mut damage };
+            std::io::copy(&mut content, file).map(drop)
+        });
+        if let Some(damage) = damage {
+            return Err(damage.into());
+        }
+        result?;
         written.push(target);
         Ok(())
     })?;
@@ -93,16 +102,39 @@ pub fn parse_tar(
     // What the tar crate reads on its own (headers, long names, what a visitor left) counts too.
     let all = Counted { input, left: limits.n_bytes.saturating_mul(2).saturating_add(1 << 20) };
     let mut archive = tar::Archive::new(all);
-    let damage = |error: std::io::Error| refusal(source, 0, "a tar archive", error.to_string());
-    for entry in archive.entries().map_err(damage)? {
-        let mut entry = entry.map_err(damage)?;
-        let offset = entry.raw_header_position();
-        let name = PathBuf::from(String::from_utf8_lossy(&entry.path_bytes()).into_owned());
+    let damage = |offset: u64, error: std::io::Error| {
+        refusal(source, offset, "a tar archive", error.to_string())
+    };
+    let mut offset = 0;
+    // What a header of its own says of the name of the entry after it.
+    let mut long_name = None;
+    // Raw: the crate itself would read headers of any length into memory.
+    for entry in archive.entries().map_err(|error| damage(0, error))?.raw(true) {
+        let mut entry = entry.map_err(|error| damage(offset, error))?;
+        offset = entry.raw_header_position();
         match entry.header().entry_type() {
-            tar::EntryType::Regular | tar::EntryType::Continuous => {}
-            tar::EntryType::Directory | tar::EntryType::XGlobalHeader | tar::EntryType::XHeader => {
+            tar::EntryType::GNULongName => {
+                let mut name = read_header(&mut entry, source, offset)?;
+                name.truncate(name.iter().position(|&byte| byte == 0).unwrap_or(name.len()));
+                long_name = Some(name);
                 continue;
             }
+            tar::EntryType::XHeader => {
+                let header = read_header(&mut entry, source, offset)?;
+                long_name = pax_name(&header, source, offset)?.or(long_name);
+                continue;
+            }
+            tar::EntryType::GNULongLink | tar::EntryType::XGlobalHeader => {
+                read_header(&mut entry, source, offset)?;
+                continue;
+            }
+            _ => {}
+        }
+        let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+        let name = PathBuf::from(String::from_utf8_lossy(&name).into_owned());
+        match entry.header().entry_type() {
+            tar::EntryType::Regular | tar::EntryType::Continuous => {}
+            tar::EntryType::Directory => continue,
             other => {
                 let found = format!("{} ({other:?})", name.display());
                 return Err(refusal(source, offset, "plain files only", found));
@@ -113,6 +145,40 @@ pub fn parse_tar(
         visit_metered(&mut meter, &path, &mut entry, visit)?;
     }
     Ok(())
+}
+
+/// No path of a file is longer, on any system; no other header of use is, either.
+const MAX_HEADER_BYTES: u64 = 1 << 16;
+
+/// The content of an entry that is the header of another, of bounded size.
+fn read_header(entry: &mut impl Read, source: &Path, offset: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = entry.by_ref().take(MAX_HEADER_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|error| refusal(source, offset, "a header of tar", error.to_string()))?;
+    if bytes.len() as u64 > MAX_HEADER_BYTES {
+        let expected =
+            format!("a long name or extended header of at most {MAX_HEADER_BYTES} bytes");
+        return Err(refusal(source, offset, &expected, "a longer one".to_owned()));
+    }
+    Ok(bytes)
+}
+
+/// The path that an extended header gives to the next entry. Other sizes than the entry's own are
+/// refused: they are for files beyond 8 GiB.
+fn pax_name(header: &[u8], source: &Path, offset: u64) -> Result<Option<Vec<u8>>> {
+    let mut name = None;
+    // Values of several lines, which only other keywords have, are not understood and passed over.
+    for extension in tar::PaxExtensions::new(header).filter_map(std::result::Result::ok) {
+        match extension.key_bytes() {
+            b"path" => name = Some(extension.value_bytes().to_vec()),
+            b"size" => {
+                let found = "a larger one".to_owned();
+                return Err(refusal(source, offset, "a file of at most 8 GiB", found));
+            }
+            _ => {}
+        }
+    }
+    Ok(name)
 }
 
 /// Visits the files of a zip archive; `source` is its name in errors.
@@ -210,6 +276,24 @@ impl<'a> Meter<'a> {
             return Err(refusal(self.source, offset, &expected, "more".to_owned()));
         }
         Ok(())
+    }
+}
+
+/// Keeps the first error of reading.
+struct Noted<'a> {
+    input: &'a mut dyn Read,
+    error: &'a mut Option<std::io::Error>,
+}
+
+impl Read for Noted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.input.read(buffer).map_err(|error| {
+            let (kind, message) = (error.kind(), error.to_string());
+            if kind != std::io::ErrorKind::Interrupted {
+                *self.error = Some(error);
+            }
+            std::io::Error::new(kind, message)
+        })
     }
 }
 

@@ -1,11 +1,11 @@
 //! From intensities to the input of a spiking network, `[T, B, C, H, W]`.
 
-use mbspike_core::poisson;
+use mbspike_core::{InputCode, poisson};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::event_transforms::EventTransforms;
-use crate::frames::{Slicing, View, accumulate};
+use crate::frames::{MAX_FRAMES, Origin, Slicing, View, accumulate};
 use crate::{Error, Events, Result, SampleSet, Split};
 
 /// How samples become sequences.
@@ -19,6 +19,9 @@ pub enum EncoderKind {
     /// The events of a recording, gathered into one frame per time step.
     EventFrame,
 }
+
+/// The most time steps that a sequence may have; how many fit into memory is another matter.
+pub const MAX_TIME_STEPS: usize = MAX_FRAMES as usize;
 
 /// Which events of a recording a frame gathers. See [`Slicing`] for the arithmetic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,9 @@ pub struct EncoderConfig {
     /// Event frames: which events a frame gathers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<FrameSplit>,
+    /// Event frames of equal times: where the first begins, at the first event without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Event frames: 1 where there is any event, instead of their number.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub binary: bool,
@@ -85,6 +91,7 @@ impl EncoderConfig {
             mean: None,
             std: None,
             split: None,
+            origin: None,
             binary: false,
             crop: None,
             downsample: None,
@@ -131,6 +138,26 @@ impl EncoderConfig {
         [channels, height, width]
     }
 
+    /// What the numbers are that it makes of samples without augmentation. Images are of 256
+    /// intensities.
+    pub fn code(&self) -> InputCode {
+        match self.kind {
+            EncoderKind::Poisson => InputCode::Binary,
+            EncoderKind::EventFrame if self.binary => InputCode::Binary,
+            EncoderKind::EventFrame => InputCode::Counts,
+            EncoderKind::Direct if self.normalizes() => InputCode::Analog,
+            EncoderKind::Direct => InputCode::levels_of_bits(u8::BITS),
+        }
+    }
+
+    /// Whether intensities are changed.
+    fn normalizes(&self) -> bool {
+        let differs = |values: &Option<Vec<f32>>, from: f32| {
+            values.iter().flatten().any(|value| *value != from)
+        };
+        differs(&self.mean, 0.0) || differs(&self.std, 1.0)
+    }
+
     /// Refuses an encoder that cannot encode the samples of `set`.
     pub fn fits(&self, set: &SampleSet) -> Result<()> {
         self.fits_samples(set.shape(), matches!(set, SampleSet::Events(_)))
@@ -169,6 +196,10 @@ impl EncoderConfig {
         if self.time_steps == 0 {
             return Err(Error::config("encoder.time_steps", "must be at least 1: 0"));
         }
+        if self.time_steps > MAX_TIME_STEPS {
+            let message = format!("must be at most {MAX_TIME_STEPS}: {}", self.time_steps);
+            return Err(Error::config("encoder.time_steps", message));
+        }
         for (key, values) in [("encoder.mean", &self.mean), ("encoder.std", &self.std)] {
             let Some(values) = values else { continue };
             if self.kind != EncoderKind::Direct {
@@ -185,6 +216,7 @@ impl EncoderConfig {
         let is_event_frame = self.kind == EncoderKind::EventFrame;
         for (key, is_set) in [
             ("encoder.split", self.split.is_some()),
+            ("encoder.origin", self.origin.is_some()),
             ("encoder.binary", self.binary),
             ("encoder.crop", self.crop.is_some()),
             ("encoder.downsample", self.downsample.is_some()),
@@ -198,6 +230,10 @@ impl EncoderConfig {
             let message =
                 "is missing: \"number\", \"time\", \"tonic-event-bins\" or \"tonic-time-bins\"";
             return Err(Error::config("encoder.split", message));
+        }
+        if self.origin.is_some() && !self.slicing().is_of_time() {
+            let message = "needs encoder.split = \"time\" or \"tonic-time-bins\"";
+            return Err(Error::config("encoder.origin", message));
         }
         if self.downsample == Some(0) {
             return Err(Error::config("encoder.downsample", "must be at least 1: 0"));
@@ -288,7 +324,7 @@ impl EncoderConfig {
         let n = 2 * height * width;
         check_len("out", out.len(), self.time_steps * n)?;
         out.fill(0.0);
-        let ranges = self.slicing().ranges(&events.t_us)?;
+        let ranges = self.slicing().ranges_of(events, self.origin.unwrap_or_default())?;
         for (range, frame) in ranges.into_iter().zip(out.chunks_exact_mut(n)) {
             accumulate(frame, events, range, &view);
         }
@@ -301,7 +337,7 @@ impl EncoderConfig {
     }
 
     fn normalize(&self, values: &mut [f32], [n_channels, height, width]: [usize; 3]) {
-        if self.mean.is_none() && self.std.is_none() {
+        if !self.normalizes() {
             return;
         }
         for (plane, values) in values.chunks_exact_mut(height * width).enumerate() {

@@ -66,18 +66,40 @@ pub enum Recording {
 }
 
 impl Recording {
+    /// The file that it is in.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::AtisFile(file) => file,
+            Self::AtisZipEntry(entry) => entry.archive(),
+            Self::AedatSpan { file, .. } => file,
+        }
+    }
+
+    /// Where in its file it is, and in which format; empty for a file of its own.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::AtisFile(_) => String::new(),
+            Self::AtisZipEntry(entry) => format!("zip {}", entry.name()),
+            Self::AedatSpan { times, .. } => format!("aedat {times:?}"),
+        }
+    }
+
     /// Reads the recording of a camera with `sensor` = height, width.
     pub fn read(&self, sensor: [usize; 2]) -> Result<Events> {
         match self {
             Self::AtisFile(file) => atis::parse(&read_bounded(file)?, sensor, file),
-            Self::AtisZipEntry(entry) => atis::parse(&entry.read()?, sensor, &entry.path()),
+            Self::AtisZipEntry(entry) => {
+                atis::parse(&entry.read(MAX_RECORDING_BYTES)?, sensor, &entry.path())
+            }
             Self::AedatSpan { file, times } => aedat::read(file, sensor, times.clone()),
         }
     }
 }
 
 /// Recordings of N-MNIST have at most some 50 KB.
-const MAX_RECORDING_BYTES: u64 = 1 << 26;
+pub(crate) const MAX_RECORDING_BYTES: u64 = 1 << 26;
+/// Deflate makes of a byte 1032 at most (RFC 1951: a match of 258 bytes takes two bits).
+const MAX_DEFLATED: u64 = 1032;
 
 pub(crate) fn read_bounded(file: &Path) -> Result<Vec<u8>> {
     let mut input = File::open(file)?;
@@ -162,17 +184,22 @@ impl ZipEntry {
     }
 
     /// The content, which must have the announced size and checksum. Memory is bounded by the
-    /// announced size, and that by the size of a recording.
-    pub fn read(&self) -> Result<Vec<u8>> {
+    /// announced size, and that by `n_bytes` and by what the compressed bytes can hold.
+    pub fn read(&self, n_bytes: u64) -> Result<Vec<u8>> {
         let refuse = |expected: String, found: String| Error::Format {
             file: self.path(),
             offset: 0,
             expected,
             found,
         };
-        if self.n_bytes > MAX_RECORDING_BYTES {
-            let expected = format!("a recording of at most {MAX_RECORDING_BYTES} bytes");
-            return Err(refuse(expected, self.n_bytes.to_string()));
+        if self.n_bytes > n_bytes {
+            let expected = format!("content of at most {n_bytes} bytes");
+            return Err(refuse(expected, format!("{} announced", self.n_bytes)));
+        }
+        let factor = if self.is_deflated { MAX_DEFLATED } else { 1 };
+        if self.n_bytes > self.n_compressed.saturating_mul(factor) {
+            let expected = format!("what {} bytes in the archive can hold", self.n_compressed);
+            return Err(refuse(expected, format!("{} bytes announced", self.n_bytes)));
         }
         let mut archive = File::open(self.archive.as_path())?;
         archive.seek(SeekFrom::Start(self.start))?;
@@ -185,7 +212,7 @@ impl ZipEntry {
             compressed.take(limit).read_to_end(&mut bytes)
         };
         if let Err(error) = result {
-            return Err(refuse("compressed data".to_owned(), format!("damage ({error})")));
+            return Err(refuse("intact compressed data".to_owned(), format!("damage ({error})")));
         }
         let mut crc = flate2::Crc::new();
         crc.update(&bytes);

@@ -2,6 +2,7 @@ use mbspike_core::philox::{Domain, Place, Stream, StreamRng};
 use rand_distr::{Distribution, Normal};
 use serde::{Deserialize, Serialize};
 
+use crate::events::MAX_TIME_US;
 use crate::{Error, Events, Result};
 
 /// The largest jitter: the side of the largest sensor that a recording can have.
@@ -70,17 +71,10 @@ impl EventTransforms {
         if self.jitter_us > 0.0 {
             let normal = normal(self.jitter_us)?;
             for t_us in &mut events.t_us {
-                *t_us += normal.sample(&mut rng).round() as i64;
+                let shift = normal.sample(&mut rng).round() as i64;
+                *t_us = t_us.saturating_add(shift).clamp(-MAX_TIME_US, MAX_TIME_US);
             }
-            let mut order: Vec<usize> = (0..events.len()).collect();
-            order.sort_by_key(|&i| events.t_us[i]);
-            *events = Events {
-                t_us: order.iter().map(|&i| events.t_us[i]).collect(),
-                x: order.iter().map(|&i| events.x[i]).collect(),
-                y: order.iter().map(|&i| events.y[i]).collect(),
-                on: order.iter().map(|&i| events.on[i]).collect(),
-                sensor: events.sensor,
-            };
+            events.sort();
         }
         Ok(())
     }
@@ -92,7 +86,7 @@ fn normal(deviation: f32) -> Result<Normal<f32>> {
 }
 
 fn shifted(position: u16, normal: Normal<f32>, rng: &mut StreamRng) -> i64 {
-    i64::from(position) + normal.sample(rng).round() as i64
+    i64::from(position).saturating_add(normal.sample(rng).round() as i64)
 }
 
 /// Keeps the events for which `keep` holds; `keep` may move them.

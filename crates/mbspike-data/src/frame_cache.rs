@@ -1,34 +1,42 @@
 //! Integrated event frames on disk, so that recordings are decoded once.
 //!
 //! A cache is one file, named after a checksum of everything that shaped its frames: the format's
-//! version, each recording's place, size and time of change, and the encoder's settings. It is
-//! written under a temporary name and renamed when complete, so that a kill half-way leaves no
-//! cache, and two processes that build the same one at once each find a complete file. What kills
-//! left under temporary names is removed by a later build.
+//! version, the content of each recording's file and its place in it, and the encoder's settings. It is
+//! there whole or not at all, also where a program is killed or two processes build the same one at
+//! once. Each recording's frames and the table of all have a checksum: a cache of which a bit has
+//! changed is built again. What kills left under temporary names is removed by a later build.
 //!
-//! Format, all little-endian: the magic, the number of samples and of values per sample (`u64`),
-//! for each sample the position of its values times 2, plus 1 if they are wide (`u64`), then the
-//! values, `u8` or, if one of the sample's is beyond 255, `u16`.
+//! Format, all little-endian: the magic; each sample's values, `u8` or, if one of them is beyond 255,
+//! `u16`; a table with, for each sample, the position of its values times 2, plus 1 if they are wide,
+//! and their checksum (`u64` each); the number of samples, of values per sample and the checksum of the
+//! table and these two (`u64` each); the magic again.
 
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use fs_err::File;
+use mbspike_files::Checksum;
 use md5::{Digest, Md5};
 use rayon::prelude::*;
 
-use crate::event_set::Recording;
-use crate::{EncoderConfig, Error, EventSet, Result};
+use crate::{EncoderConfig, Error, EventSet, Recording, Result};
 
-const MAGIC: [u8; 8] = *b"mbspkFC1";
-/// How names of files begin that are not whole yet.
-const PARTIAL: &str = ".partial-";
+const MAGIC: [u8; 8] = *b"mbspkFC2";
+const FOOTER_BYTES: usize = 32;
 /// A build writes far more often than this.
 const ABANDONED: Duration = Duration::from_secs(3600);
 /// Recordings that are integrated at a time; bounds the memory of a build.
 const CHUNK: usize = 64;
+
+/// Where a sample's values are, and what they add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    start: u64,
+    is_wide: bool,
+    sum: Checksum,
+}
 
 /// The frames of a set of recordings, in a file.
 #[derive(Debug)]
@@ -36,12 +44,12 @@ pub(crate) struct FrameCache {
     path: PathBuf,
     file: Mutex<File>,
     n_values: usize,
-    positions: Vec<u64>,
+    places: Vec<Place>,
 }
 
 impl FrameCache {
     /// Opens the cache of `set` under `encoder` in `folder`, building it if it is not there or not
-    /// readable as one.
+    /// as it was written.
     pub(crate) fn open_or_build(
         folder: &Path,
         set: &EventSet,
@@ -56,48 +64,63 @@ impl FrameCache {
         }
         fs_err::create_dir_all(folder)?;
         remove_leftovers(folder)?;
-        let mut file = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(folder)?;
-        let positions = build(file.as_file_mut(), set, encoder, n_values, on_progress)?;
-        file.as_file().sync_all()?;
-        let file = file.persist(&path).map_err(|error| error.error)?;
-        let file = Mutex::new(File::from_parts(file, &path));
-        Ok(Self { path, file, n_values, positions })
+        // What fails in building is no error of writing.
+        let mut failure = None;
+        let written = mbspike_files::write(&path, |out| {
+            build(out, set, encoder, n_values, on_progress).map_err(|error| match error {
+                Error::Io(error) => error,
+                other => {
+                    failure = Some(other);
+                    std::io::Error::other("no frames")
+                }
+            })
+        });
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        written?;
+        Self::open(&path, set.len(), n_values)?.ok_or_else(|| damage(&path, 0))
     }
 
-    /// `None` if there is no cache of this size at `path`.
+    /// `None` if there is no intact cache of this size at `path`.
     fn open(path: &Path, n_samples: usize, n_values: usize) -> Result<Option<Self>> {
-        let mut file = match File::open(path) {
+        let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let mut header = vec![0; header_bytes(n_samples)];
-        if file.read_exact(&mut header).is_err()
-            || header[..24] != header_start(n_samples, n_values)
-        {
+        let n_bytes = file.metadata()?.len();
+        let mut input = BufReader::with_capacity(1 << 18, file);
+        let Some(places) = read_table(&mut input, n_bytes, n_samples, n_values)? else {
+            return Ok(None);
+        };
+        input.seek(SeekFrom::Start(0))?;
+        if read_up_to(&mut input, MAGIC.len())? != MAGIC {
             return Ok(None);
         }
-        let (words, _) = header[24..].as_chunks::<8>();
-        let positions: Vec<u64> = words.iter().map(|&word| u64::from_le_bytes(word)).collect();
-        let end = positions.last().map_or(0, |&last| last / 2 + ((n_values as u64) << (last % 2)));
-        if file.metadata()?.len() != end {
-            return Ok(None);
+        for place in &places {
+            let values = read_up_to(&mut input, n_values << u32::from(place.is_wide))?;
+            if Checksum::of(&values) != place.sum {
+                return Ok(None);
+            }
         }
-        let file = Mutex::new(file);
-        Ok(Some(Self { path: path.to_owned(), file, n_values, positions }))
+        let file = Mutex::new(input.into_inner());
+        Ok(Some(Self { path: path.to_owned(), file, n_values, places }))
     }
 
     /// Writes the frames of recording `sample` into `out`.
     pub(crate) fn read_into(&self, sample: usize, out: &mut [f32]) -> Result<()> {
         assert_eq!(out.len(), self.n_values, "room for the frames of one recording");
-        let (position, is_wide) = (self.positions[sample] / 2, self.positions[sample] % 2 == 1);
-        let mut bytes = vec![0; self.n_values << u32::from(is_wide)];
-        {
+        let Place { start, is_wide, sum } = self.places[sample];
+        let bytes = {
             let mut file = self.file.lock().map_err(|_| {
                 Error::Loader(format!("a thread panicked while it read {}", self.path.display()))
             })?;
-            file.seek(SeekFrom::Start(position))?;
-            file.read_exact(&mut bytes)?;
+            file.seek(SeekFrom::Start(start))?;
+            read_up_to(&mut *file, self.n_values << u32::from(is_wide))?
+        };
+        if Checksum::of(&bytes) != sum {
+            return Err(damage(&self.path, start));
         }
         if is_wide {
             let (words, _) = bytes.as_chunks::<2>();
@@ -113,41 +136,83 @@ impl FrameCache {
     }
 }
 
+fn damage(path: &Path, offset: u64) -> Error {
+    Error::Format {
+        file: path.to_owned(),
+        offset,
+        expected: "the frames as they were written".to_owned(),
+        found: "others; start again, the cache is then built anew".to_owned(),
+    }
+}
+
+/// Reads `n` bytes, fewer only at the end.
+fn read_up_to(input: &mut impl Read, n: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input.by_ref().take(n as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_table(
+    input: &mut (impl Read + Seek),
+    n_bytes: u64,
+    n_samples: usize,
+    n_values: usize,
+) -> Result<Option<Vec<Place>>> {
+    let n_table = 16 * n_samples + FOOTER_BYTES;
+    let Some(start) = n_bytes.checked_sub(n_table as u64) else { return Ok(None) };
+    input.seek(SeekFrom::Start(start))?;
+    let bytes = read_up_to(input, n_table)?;
+    let Some((table, end)) = bytes.split_last_chunk::<16>() else { return Ok(None) };
+    let (sum, magic) = end.split_at(8);
+    let (words, _) = table.as_chunks::<8>();
+    let words: Vec<u64> = words.iter().map(|&word| u64::from_le_bytes(word)).collect();
+    let is_sound = magic == MAGIC
+        && sum == Checksum::of(table).to_u64().to_le_bytes()
+        && words.ends_with(&[n_samples as u64, n_values as u64]);
+    if !is_sound {
+        return Ok(None);
+    }
+    let (pairs, _) = words[..2 * n_samples].as_chunks::<2>();
+    let place = |&[at, sum]: &[u64; 2]| Place {
+        start: at / 2,
+        is_wide: at % 2 == 1,
+        sum: Checksum::from(sum),
+    };
+    let places: Vec<Place> = pairs.iter().map(place).collect();
+    let mut position = MAGIC.len() as u64;
+    for place in &places {
+        if place.start != position {
+            return Ok(None);
+        }
+        position += (n_values as u64) << u32::from(place.is_wide);
+    }
+    Ok((position == start).then_some(places))
+}
+
 /// Removes files that a build wrote to more than an hour ago: its program was killed.
 fn remove_leftovers(folder: &Path) -> Result<()> {
     for entry in fs_err::read_dir(folder)? {
         let entry = entry?;
-        let is_partial = entry.file_name().to_string_lossy().starts_with(PARTIAL);
         // Of two programs that clean up at once, one finds the file gone.
         let age = entry.metadata().ok().and_then(|m| m.modified().ok()?.elapsed().ok());
-        if is_partial && age.is_some_and(|age| age > ABANDONED) {
+        if mbspike_files::is_partial(&entry.file_name()) && age.is_some_and(|age| age > ABANDONED) {
             let _ = fs_err::remove_file(entry.path());
         }
     }
     Ok(())
 }
 
-fn header_bytes(n_samples: usize) -> usize {
-    24 + 8 * n_samples
-}
-
-fn header_start(n_samples: usize, n_values: usize) -> Vec<u8> {
-    let sizes = [n_samples as u64, n_values as u64];
-    MAGIC.into_iter().chain(sizes.into_iter().flat_map(u64::to_le_bytes)).collect()
-}
-
-/// Integrates all recordings into `file`, in parallel, and returns where each one's values are.
+/// Integrates all recordings, in parallel, and writes the cache to `out`.
 fn build(
-    file: &mut std::fs::File,
+    out: &mut dyn Write,
     set: &EventSet,
     encoder: &EncoderConfig,
     n_values: usize,
     on_progress: &mut dyn FnMut(usize, usize),
-) -> Result<Vec<u64>> {
-    let mut out = std::io::BufWriter::new(file);
-    let mut position = header_bytes(set.len()) as u64;
-    out.seek(SeekFrom::Start(position))?;
-    let mut positions = Vec::with_capacity(set.len());
+) -> Result<()> {
+    out.write_all(&MAGIC)?;
+    let mut position = MAGIC.len() as u64;
+    let mut table: Vec<u8> = Vec::with_capacity(16 * (set.len() + 1));
     let indices: Vec<usize> = (0..set.len()).collect();
     for chunk in indices.chunks(CHUNK) {
         let encoded: Vec<(bool, Vec<u8>)> = chunk
@@ -159,19 +224,18 @@ fn build(
             })
             .collect::<Result<_>>()?;
         for (is_wide, bytes) in encoded {
-            positions.push(position * 2 + u64::from(is_wide));
+            table.extend((position * 2 + u64::from(is_wide)).to_le_bytes());
+            table.extend(Checksum::of(&bytes).to_u64().to_le_bytes());
             out.write_all(&bytes)?;
             position += bytes.len() as u64;
         }
-        on_progress(positions.len(), set.len());
+        on_progress(table.len() / 16, set.len());
     }
-    out.seek(SeekFrom::Start(0))?;
-    out.write_all(&header_start(set.len(), n_values))?;
-    for position in &positions {
-        out.write_all(&position.to_le_bytes())?;
-    }
-    out.flush()?;
-    Ok(positions)
+    table.extend([set.len(), n_values].into_iter().flat_map(|n| (n as u64).to_le_bytes()));
+    out.write_all(&table)?;
+    out.write_all(&Checksum::of(&table).to_u64().to_le_bytes())?;
+    out.write_all(&MAGIC)?;
+    Ok(())
 }
 
 fn to_bytes(frames: &[f32], index: usize) -> Result<(bool, Vec<u8>)> {
@@ -187,28 +251,30 @@ fn to_bytes(frames: &[f32], index: usize) -> Result<(bool, Vec<u8>)> {
     })
 }
 
-/// A checksum of everything that shapes the frames.
+/// A checksum of everything that shapes the frames. Where files are and when they were written does
+/// not matter, what is in them does.
 fn key(set: &EventSet, encoder: &EncoderConfig) -> Result<String> {
-    let EncoderConfig { time_steps, split, binary, crop, downsample, .. } = encoder;
+    let EncoderConfig { time_steps, split, origin, binary, crop, downsample, .. } = encoder;
     let mut hasher = Md5::new();
     hasher.update(MAGIC);
-    let settings =
-        format!("{time_steps} {split:?} {binary} {crop:?} {downsample:?} {:?}", set.sensor);
+    let settings = format!(
+        "{time_steps} {split:?} {origin:?} {binary} {crop:?} {downsample:?} {:?}",
+        set.sensor
+    );
     hasher.update(settings);
-    let mut previous = None;
+    let mut files: Vec<&Path> = set.recordings.iter().map(Recording::file).collect();
+    files.dedup();
+    let sums: Vec<Checksum> = files
+        .par_iter()
+        .map(|file| Ok(Checksum::of_reader(File::open(file)?)?))
+        .collect::<Result<_>>()?;
+    let (mut sums, mut previous) = (sums.iter(), None);
     for recording in &set.recordings {
-        let (file, place) = match recording {
-            Recording::AtisFile(file) => (file.as_path(), String::new()),
-            Recording::AtisZipEntry(entry) => (entry.archive(), entry.name().to_owned()),
-            Recording::AedatSpan { file, times } => (file.as_path(), format!("{times:?}")),
-        };
-        if previous != Some(file) {
-            let metadata = fs_err::metadata(file)?;
-            let changed = metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-            hasher.update(format!("\n{} {} {changed:?}", file.display(), metadata.len()));
-            previous = Some(file);
+        if previous != Some(recording.file()) {
+            previous = Some(recording.file());
+            hasher.update(format!("\n{}", sums.next().expect("a sum for each file")));
         }
-        hasher.update(format!("\n{place}"));
+        hasher.update(format!("\n{}", recording.place()));
     }
     Ok(crate::verify::hexadecimal(&hasher.finalize()))
 }

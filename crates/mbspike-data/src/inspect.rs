@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::frames::{Slicing, View, integrate};
-use crate::{Dataset, EventSet, Events, ImageSet, Result, SampleSet};
+use crate::{Dataset, Error, EventSet, Events, ImageSet, Result, SampleSet};
 
 /// What [`inspect`] finds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -68,6 +68,8 @@ pub struct RecordingStatistics {
     pub events_per_second: f64,
     /// Share of events that are ON.
     pub on_share: f64,
+    /// Events that came after later ones in their files and were sorted.
+    pub n_out_of_order: usize,
     /// Mean number of events per second in each of [`N_RATES`] equal parts of a recording.
     pub rates: Vec<f64>,
 }
@@ -84,6 +86,8 @@ pub struct RecordingInspection {
     pub sensor: [usize; 2],
     /// Time of the first and of the last event in microseconds; absent without events.
     pub times_us: Option<[i64; 2]>,
+    /// Events that came after later ones in the file and were sorted.
+    pub n_out_of_order: usize,
     /// Time between the two in milliseconds.
     pub duration_ms: f64,
     /// Number of events per second; 0 if they are simultaneous.
@@ -113,6 +117,7 @@ pub fn inspect_recording(events: &Events) -> RecordingInspection {
         n_events,
         sensor: events.sensor,
         times_us: events.t_us.first().zip(events.t_us.last()).map(|(&first, &last)| [first, last]),
+        n_out_of_order: n_out_of_order(events),
         duration_ms: events.duration_us() as f64 / 1e3,
         events_per_second: per_second(n_events as f64, events.duration_us() as f64),
         on_share: if n_events == 0 { 0.0 } else { n_on as f64 / n_events as f64 },
@@ -123,6 +128,10 @@ pub fn inspect_recording(events: &Events) -> RecordingInspection {
             .filter(|_| n_events > 0)
             .map(|at| [at % width, at / width, counts[at]]),
     }
+}
+
+fn n_out_of_order(events: &Events) -> usize {
+    events.disorder.map_or(0, |disorder| disorder.n_events)
 }
 
 /// The number of events per second in each of [`N_RATES`] equal parts of a recording's duration.
@@ -155,6 +164,9 @@ impl std::fmt::Display for RecordingInspection {
         if let Some([first, last]) = self.times_us {
             let duration = self.duration_ms;
             writeln!(f, "time      {first} to {last} us, {duration:.1} ms")?;
+        }
+        if self.n_out_of_order > 0 {
+            writeln!(f, "order     {} events came after later ones, sorted", self.n_out_of_order)?;
         }
         let largest = self.rates.iter().copied().fold(0.0, f64::max);
         writeln!(f, "rate      {:.0} events/s, at most {largest:.0}", self.events_per_second)?;
@@ -191,6 +203,9 @@ impl std::fmt::Display for SetInspection {
                 sparkline(&found.rates),
                 100.0 * found.on_share
             )?;
+            if found.n_out_of_order > 0 {
+                write!(f, ", {} out of order, sorted", found.n_out_of_order)?;
+            }
         }
         Ok(())
     }
@@ -225,12 +240,14 @@ fn inspect_set(set: &SampleSet, n_classes: usize) -> Result<SetInspection> {
 fn recording_statistics(set: &EventSet) -> Result<RecordingStatistics> {
     let n_recordings = set.len().min(N_INSPECTED_RECORDINGS);
     let (mut counts, mut n_on, mut duration_us) = (Vec::new(), 0, 0);
+    let mut n_sorted = 0;
     let mut mean_rates = vec![0.0; N_RATES];
     for index in 0..n_recordings {
         let events = set.read(index)?;
         counts.push(events.len());
         n_on += events.on.iter().filter(|&&on| on).count();
         duration_us += events.duration_us();
+        n_sorted += n_out_of_order(&events);
         for (mean, rate) in mean_rates.iter_mut().zip(rates(&events)) {
             *mean += rate / n_recordings as f64;
         }
@@ -245,6 +262,7 @@ fn recording_statistics(set: &EventSet) -> Result<RecordingStatistics> {
         mean_duration_ms: duration_us as f64 / 1e3 / n_recordings as f64,
         events_per_second: n_events / (duration_us as f64 / 1e6),
         on_share: n_on as f64 / n_events,
+        n_out_of_order: n_sorted,
         rates: mean_rates,
     })
 }
@@ -376,7 +394,9 @@ impl Picture {
         let mut encoder = png::Encoder::new(&mut bytes, width, height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
-        encoder.write_header()?.write_image_data(&self.pixels)?;
+        let written =
+            encoder.write_header().and_then(|mut writer| writer.write_image_data(&self.pixels));
+        written.map_err(|error| Error::Picture { size: self.size, message: error.to_string() })?;
         Ok(bytes)
     }
 }

@@ -26,6 +26,7 @@
 #![warn(missing_docs)]
 
 pub mod aedat;
+pub mod aedat2;
 pub mod archive;
 pub mod atis;
 mod augment;
@@ -49,7 +50,9 @@ mod loader;
 pub mod locate;
 mod mnist;
 mod nmnist;
+mod npy;
 mod order;
+pub mod prophesee;
 mod recording;
 pub mod simulate;
 mod verify;
@@ -57,11 +60,11 @@ mod verify;
 pub use augment::AugmentConfig;
 pub use config::{DatasetConfig, FrameCachePlace, load};
 pub use dataset::{Dataset, ImageSet, SampleSet, Split, class_balanced_prefix};
-pub use encode::{EncodeKey, EncoderConfig, EncoderKind, FrameSplit};
-pub use error::{Error, Result};
+pub use encode::{EncodeKey, EncoderConfig, EncoderKind, FrameSplit, MAX_TIME_STEPS};
+pub use error::{Error, Result, printable};
 pub use event_set::{EventSet, Recording, ZipEntry};
 pub use event_transforms::EventTransforms;
-pub use events::Events;
+pub use events::{Disorder, Events, MAX_PIXELS};
 pub use fetch::{FetchEvent, Fetched, fetch};
 pub use import::{Imported, ImportedFile, import};
 pub use inspect::{
@@ -70,6 +73,7 @@ pub use inspect::{
     sparkline,
 };
 pub use loader::{Batch, Batches, Loader, LoaderConfig};
+pub use mbspike_core::InputCode;
 pub use order::shuffled;
 pub use recording::{is_recording, parse_csv, read_recording, recordings_in};
 pub use verify::{FileCheck, Listing, Verdict, list, verify};

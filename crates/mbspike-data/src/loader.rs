@@ -7,11 +7,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
+use mbspike_core::InputCode;
 use mbspike_core::philox::Place;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use crate::encode::{EncodeKey, EncoderConfig};
+use crate::encode::{EncodeKey, EncoderConfig, EncoderKind};
 use crate::event_transforms::EventTransforms;
 use crate::frame_cache::FrameCache;
 use crate::{AugmentConfig, Error, EventSet, Result, SampleSet, Split, shuffled};
@@ -46,6 +47,8 @@ pub struct Batch {
     pub samples: Vec<u32>,
     /// T, B, C, H, W.
     pub dims: [usize; 5],
+    /// What the numbers of `x_seq` are.
+    pub code: InputCode,
     /// Position of the batch in its epoch.
     pub index: usize,
 }
@@ -66,8 +69,10 @@ impl Batch {
     pub fn into_tensors(self, device: &Device) -> Result<(Tensor, Tensor)> {
         let [t, b, c, h, w] = self.dims;
         let n_classes = self.targets.len() / b.max(1);
-        let x_seq = Tensor::from_vec(self.x_seq, (t, b, c, h, w), device)?;
-        let targets = Tensor::from_vec(self.targets, (b, n_classes), device)?;
+        let batch = self.index;
+        let named = |source| Error::Tensor { batch, source: Box::new(source) };
+        let x_seq = Tensor::from_vec(self.x_seq, (t, b, c, h, w), device).map_err(named)?;
+        let targets = Tensor::from_vec(self.targets, (b, n_classes), device).map_err(named)?;
         Ok((x_seq, targets))
     }
 }
@@ -95,7 +100,25 @@ impl Loader {
                 format!("the data have label {label}, the network {} classes", config.n_classes);
             return Err(Error::config("network", message));
         }
-        Ok(Self { set, config, pool: None, frames: None })
+        let loader = Self { set, config, pool: None, frames: None };
+        loader.check_sizes()?;
+        Ok(loader)
+    }
+
+    /// Refuses batches whose sizes cannot even be multiplied.
+    fn check_sizes(&self) -> Result<()> {
+        let config = &self.config;
+        let n_samples = config.batch_size.min(self.set.len());
+        let mut sizes =
+            [config.encoder.time_steps, n_samples].into_iter().chain(self.input_shape());
+        let n = sizes.try_fold(size_of::<f32>(), usize::checked_mul);
+        if n.is_some_and(|n| isize::try_from(n).is_ok()) {
+            return Ok(());
+        }
+        let (t, [c, h, w]) = (config.encoder.time_steps, self.input_shape());
+        let message =
+            format!("a batch of {t}x{n_samples}x{c}x{h}x{w} numbers is beyond any memory");
+        Err(Error::config("train.batch_size", message))
     }
 
     /// Prepares batches in `pool` instead of rayon's global one.
@@ -134,6 +157,18 @@ impl Loader {
     /// Channels, height and width of the network's input.
     pub fn input_shape(&self) -> [usize; 3] {
         self.config.encoder.output_shape(self.set.shape())
+    }
+
+    /// What the numbers of its batches are: those of the encoder, but where samples are mixed
+    /// before they become currents or counts.
+    pub fn code(&self) -> InputCode {
+        let LoaderConfig { encoder, augment, .. } = &self.config;
+        match encoder.kind {
+            EncoderKind::Direct | EncoderKind::EventFrame if augment.mixup_alpha > 0.0 => {
+                InputCode::Analog
+            }
+            _ => encoder.code(),
+        }
     }
 
     /// The set that is loaded.
@@ -224,7 +259,7 @@ impl Loader {
             SampleSet::Images(_) => (n, 16),
             SampleSet::Events(_) => (encoder.time_steps * n, 1),
         };
-        values.resize(batch_size * planes, 0.0);
+        resize(values, batch_size * planes)?;
         let rows = values.par_chunks_exact_mut(planes).zip(samples).with_min_len(min_len);
         rows.try_for_each(|(out, &sample)| {
             let place = split.place(epoch, sample);
@@ -244,13 +279,14 @@ impl Loader {
         let size = [height, width];
         augment.mix(values, &mut batch.targets, size, batch_size, *seed, place)?;
 
-        batch.x_seq.resize(encoder.time_steps * batch_size * n, 0.0);
+        resize(&mut batch.x_seq, encoder.time_steps * batch_size * n)?;
         let key = EncodeKey { seed: *seed, epoch, split };
         encoder.encode_into(&mut batch.x_seq, values, shape, samples, key)?;
         batch.samples.clear();
         batch.samples.extend_from_slice(samples);
         batch.dims = [encoder.time_steps, batch_size, channels, height, width];
         batch.index = index;
+        batch.code = self.code();
         Ok(())
     }
 
@@ -271,6 +307,17 @@ impl Loader {
         }
         self.config.encoder.frames_into(&events, out)
     }
+}
+
+/// Gives `values` a length of `n`; memory that is not there is an error, not the end of the program.
+fn resize(values: &mut Vec<f32>, n: usize) -> Result<()> {
+    if values.try_reserve_exact(n.saturating_sub(values.len())).is_err() {
+        let n_bytes = n * size_of::<f32>();
+        let message = format!("the system has no {n_bytes} bytes of memory for a batch");
+        return Err(Error::config("train.batch_size", message));
+    }
+    values.resize(n, 0.0);
+    Ok(())
 }
 
 /// The batches of an epoch, in order. Dropping it stops the thread that prepares them.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::catalog::{DatasetInfo, DatasetName};
-use crate::idx::{IdxImages, parse_images, parse_labels, read_images, read_labels};
+use crate::idx::{IdxImages, parse_images, parse_labels, read_images_up_to, read_labels};
 use crate::locate::find_files;
 use crate::{Dataset, Error, ImageSet, Result, SampleSet, Split};
 
@@ -34,8 +34,12 @@ pub(crate) fn load(name: DatasetName, path: Option<&Path>) -> Result<Dataset> {
     let names: Vec<_> = info.files.iter().map(|file| file.name).collect();
     let (folder, files) = find_files(name, path, &names)?;
     let read = |split, images: &PathBuf, labels: &PathBuf| {
-        let labels_read = read_labels(labels, info.class_names.len())?;
-        image_set(info, split, read_images(images)?, labels_read, [images.clone(), labels.clone()])
+        let files = [images.clone(), labels.clone()];
+        let labels = read_labels(labels, info.class_names.len())?;
+        // One more, so that too many are counted.
+        let [_, height, width] = info.shape;
+        let images = read_images_up_to(images, labels.len() + 1, [height, width])?;
+        image_set(info, split, images, labels, files)
     };
     Ok(Dataset {
         name: name.to_string(),

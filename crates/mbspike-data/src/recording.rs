@@ -1,117 +1,214 @@
 //! Single recordings of event cameras, in whatever format they are.
 //!
-//! | ending | format | sensor |
+//! | content | format | sensor |
 //! |---|---|---|
 //! | `.bin` | [40-bit address events](crate::atis) | N-MNIST's 34×34 unless told |
-//! | `.aedat` | [AEDAT 3.1](crate::aedat) | DVS128's 128×128 unless told |
-//! | `.npz` | NumPy arrays `t`, `x`, `y`, `p`, as SpikingJelly writes them, of whole numbers | has to be told |
+//! | `#!AER-DAT3.1` | [AEDAT 3.1](crate::aedat) | DVS128's 128×128 unless told |
+//! | `#!AER-DAT2.0` | [AEDAT 2.0](crate::aedat2) | the camera's unless told |
+//! | `% …`, `.dat` | [Prophesee's decoded events](crate::prophesee) | the header's unless told |
+//! | `.npz` | NumPy arrays `t`, `x`, `y`, `p` of any type, as SpikingJelly writes them | has to be told |
+//! | `.npy` | a NumPy table with the columns `t`, `x`, `y`, `p` | has to be told |
 //! | `.csv` | a header line with the columns `t`, `x`, `y`, `p` in any order, then whole numbers | has to be told |
 //!
-//! Times are microseconds and never decrease; of a polarity, values above 0 are ON.
+//! The format is told by how the file begins, where it says so, else by the ending of its name. Times
+//! are whole microseconds; events out of order are sorted, which [`Events::disorder`] then tells. Of a
+//! polarity, values above 0 are ON.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use candle_core::DType;
-use candle_core::npy::NpzTensors;
 use fs_err::File;
 
-use crate::event_set::{ZipEntry, read_bounded};
-use crate::events::Checked;
-use crate::{Error, Events, Result, aedat, atis};
+use crate::event_set::{MAX_RECORDING_BYTES, read_bounded};
+use crate::events::{Checked, check_sensor};
+use crate::npy::{Array, Npz, read_npy};
+use crate::{Error, Events, Result, aedat, aedat2, atis, prophesee};
 
 const FIELDS: [&str; 4] = ["t", "x", "y", "p"];
+/// Names of the columns in the files of other programs.
+const OTHER_NAMES: [&[&str]; 4] = [
+    &["t", "timestamp", "timestamps", "ts", "time"],
+    &["x"],
+    &["y"],
+    &["p", "polarity", "on", "pol"],
+];
+/// The endings of [`is_recording`].
+const ENDINGS: [&str; 6] = ["bin", "aedat", "dat", "npz", "npy", "csv"];
 
-/// Reads a recording; its format is told by the ending of the name, and `sensor` is height and width
-/// of the camera.
+/// What a file is, by how it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Aedat31,
+    Aedat2,
+    Dat,
+    Npz,
+    Npy,
+    Atis,
+    Csv,
+}
+
+/// Reads a recording; `sensor` is height and width of the camera.
 ///
 /// # Errors
-/// If the ending is none of the table's, the sensor is neither told nor known, or the file is
-/// damaged.
+/// If the format is none of the table's, which then says what it is, the sensor is neither told nor
+/// known, or the file is damaged.
 pub fn read_recording(path: &Path, sensor: Option<[usize; 2]>) -> Result<Events> {
-    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    if let Some(sensor) = sensor {
+        check_sensor(sensor)?;
+    }
     let told = || {
-        let message = format!("{} does not say how large its sensor is", path.display());
+        let message = format!(
+            "{} does not say how large its sensor is; tell its height and width",
+            path.display()
+        );
         sensor.ok_or_else(|| Error::config("sensor", message))
     };
+    let mut input = BufReader::with_capacity(1 << 18, File::open(path)?);
+    match format_of(input.fill_buf()?, path)? {
+        Format::Aedat31 => aedat::parse(input, sensor.unwrap_or([128, 128]), 0..i64::MAX, path),
+        Format::Aedat2 => aedat2::parse(input, sensor, path),
+        Format::Dat => prophesee::parse_dat(input, sensor, path),
+        Format::Npz => read_npz(path, told()?),
+        Format::Npy => events_of_table(&read_npy(path)?, told()?, path),
+        Format::Atis => atis::parse(&read_bounded(path)?, sensor.unwrap_or([34, 34]), path),
+        Format::Csv => parse_csv(input, told()?, path),
+    }
+}
+
+/// The format, by the first bytes of a file and then by its name.
+fn format_of(start: &[u8], path: &Path) -> Result<Format> {
+    let refuse = |what: &str| {
+        Error::Format {
+        file: path.to_owned(),
+        offset: 0,
+        expected: "a recording that can be read (.bin of N-MNIST, AEDAT 2.0 or 3.1, Prophesee .dat, .npz, \
+                   .npy or .csv with t, x, y, p)"
+            .to_owned(),
+        found: what.to_owned(),
+    }
+    };
+    let begins = |text: &str| start.starts_with(text.as_bytes());
+    let line = |key: &str| {
+        let mut lines =
+            start.split(|&byte| byte == b'\n').take_while(|line| line.starts_with(b"%"));
+        lines.any(|line| String::from_utf8_lossy(line).to_lowercase().contains(key))
+    };
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    if begins("#!AER-DAT3.1") {
+        return Ok(Format::Aedat31);
+    }
+    if begins(aedat2::FIRST_LINE) {
+        return Ok(Format::Aedat2);
+    }
+    if begins("#!AER-DAT4") {
+        return Err(refuse(
+            "AEDAT 4 (iniVation DV: a FlatBuffers header, then compressed packets); convert it with \
+             `dv-processing` or `faery` to .csv with the columns t, x, y, p",
+        ));
+    }
+    if begins("#!AER-DAT") {
+        return Err(refuse("another version of AEDAT; convert it with jAER or `faery` to .csv"));
+    }
+    if begins("% ") {
+        if line("% evt ") || line("% format evt") || ending == "raw" {
+            return Err(refuse(
+                "a Prophesee .raw file (EVT 2.0, 2.1 or 3.0); convert it with `metavision_file_to_dat` or \
+                 `expelliarmus` to .dat",
+            ));
+        }
+        return Ok(Format::Dat);
+    }
+    if start.starts_with(b"\x89HDF\r\n\x1a\n") {
+        return Err(refuse(
+            "an HDF5 file; convert it with `h5py` to .npz with the arrays t, x, y and p",
+        ));
+    }
+    if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
+        return Ok(Format::Npz);
+    }
+    if start.starts_with(b"\x93NUMPY") {
+        return Ok(Format::Npy);
+    }
     match ending.as_str() {
-        "bin" => atis::parse(&read_bounded(path)?, sensor.unwrap_or([34, 34]), path),
-        "aedat" => aedat::read(path, sensor.unwrap_or([128, 128]), 0..i64::MAX),
-        "npz" => read_npz(path, told()?),
-        "csv" => parse_csv(File::open(path)?, told()?, path),
+        "bin" => Ok(Format::Atis),
+        "aedat" => Err(refuse("a file that does not begin with #!AER-DAT")),
+        "dat" => Ok(Format::Dat),
+        "npz" => Ok(Format::Npz),
+        "npy" => Ok(Format::Npy),
+        "csv" => Ok(Format::Csv),
         _ => {
-            let message =
-                format!("{}: expected a name in .bin, .aedat, .npz or .csv", path.display());
+            let message = format!(
+                "{}: expected a recording: a name in .{}",
+                path.display(),
+                ENDINGS.join(", .")
+            );
             Err(Error::config("file", message))
         }
     }
 }
 
-/// Whether [`read_recording`] knows the format of a file of this name.
+/// Whether a file of this name may be one that [`read_recording`] reads.
 pub fn is_recording(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| {
-        ["bin", "aedat", "npz", "csv"].iter().any(|known| ending.eq_ignore_ascii_case(known))
-    })
+    path.extension()
+        .is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
-/// Reads the arrays `t`, `x`, `y` and `p` of an `.npz` file.
+/// Reads the arrays `t`, `x`, `y` and `p` of an `.npz` file, or its one table of these columns.
 fn read_npz(path: &Path, sensor: [usize; 2]) -> Result<Events> {
-    let refuse = |name: &str, expected: &str, found: String| Error::Format {
-        file: path.join(name),
-        offset: 0,
-        expected: expected.to_owned(),
-        found,
-    };
-    let entries = ZipEntry::all_of(path)?;
-    let arrays = NpzTensors::new(path)?;
+    let arrays = Npz::open(path)?;
+    let names: Vec<&str> = arrays.names().collect();
+    let found = OTHER_NAMES.map(|known| names.iter().find(|name| known.contains(name)));
+    if let ([only], [None, ..]) = (names.as_slice(), found) {
+        return events_of_table(&arrays.read(only, MAX_RECORDING_BYTES)?, sensor, path);
+    }
     let mut columns = Vec::new();
-    for field in FIELDS {
-        let name = format!("{field}.npy");
-        let entry = entries.iter().find(|entry| entry.name() == name);
-        let Some(entry) = entry else {
-            return Err(refuse(&name, "an array", "none".to_owned()));
+    for (field, name) in FIELDS.iter().zip(found) {
+        // The name that is looked for is the one to name where there is none.
+        let array = arrays.read(name.unwrap_or(field), MAX_RECORDING_BYTES)?;
+        if array.shape().len() != 1 {
+            let message = format!("expected one dimension, found the shape {:?}", array.shape());
+            return Err(array.refuse(message));
+        }
+        columns.push((array.to_i64()?, array));
+    }
+    if let Some((_, array)) = columns.iter().find(|(column, _)| column.len() != columns[0].0.len())
+    {
+        let lengths: Vec<String> =
+            columns.iter().map(|(column, _)| column.len().to_string()).collect();
+        let message = format!("expected arrays of one length, found {}", lengths.join(", "));
+        return Err(array.refuse(message));
+    }
+    let [t, x, y, p] = [0, 1, 2, 3].map(|i| columns[i].0.as_slice());
+    from_columns([t, x, y, p], sensor, path)
+}
+
+/// The events of a table of named columns.
+fn events_of_table(table: &Array, sensor: [usize; 2], path: &Path) -> Result<Events> {
+    let names = table.column_names();
+    let mut columns = Vec::new();
+    for (field, known) in FIELDS.iter().zip(OTHER_NAMES) {
+        let Some(name) = names.iter().find(|name| known.contains(name)) else {
+            let found =
+                if names.is_empty() { "plain numbers".to_owned() } else { names.join(", ") };
+            return Err(table.refuse(format!(
+                "expected the columns t, x, y and p, but there is no {field}: {found}"
+            )));
         };
-        // Before anything is allotted by what headers say: does the archive hold so many bytes?
-        let bytes = entry.read()?;
-        let (shape, kind) = arrays.get_shape_and_dtype(field)?;
-        let n_announced =
-            shape.dims().iter().try_fold(kind.size_in_bytes(), |n, &size| n.checked_mul(size));
-        if shape.rank() != 1 || n_announced.is_none_or(|n| n > bytes.len()) {
-            return Err(refuse(&name, "one dimension, within the file", format!("{shape:?}")));
-        }
-        if matches!(kind, DType::F16 | DType::BF16 | DType::F32 | DType::F64) {
-            return Err(refuse(&name, "whole numbers", format!("{kind:?}")));
-        }
-        let array = arrays.get(field)?;
-        let array = array.ok_or_else(|| refuse(&name, "an array", "none".to_owned()))?;
-        columns.push(array.to_dtype(DType::I64)?.to_vec1::<i64>()?);
+        columns.push(table.column_i64(name)?);
     }
-    let [t, x, y, p] = columns.try_into().unwrap_or_else(|_| unreachable!("four fields"));
-    if [&x, &y, &p].iter().any(|column| column.len() != t.len()) {
-        let found = format!("{}, {}, {} and {}", t.len(), x.len(), y.len(), p.len());
-        return Err(refuse("", "arrays of one length", found));
-    }
+    let [t, x, y, p] = [0, 1, 2, 3].map(|i| columns[i].as_slice());
+    from_columns([t, x, y, p], sensor, path)
+}
+
+fn from_columns([t, x, y, p]: [&[i64]; 4], sensor: [usize; 2], path: &Path) -> Result<Events> {
+    check_sensor(sensor)?;
     let mut events = Checked::new(sensor, path);
     for i in 0..t.len() {
-        let record = [t[i], x[i], y[i], p[i]];
-        push(&mut events, record)
-            .map_err(|what| refuse(&format!("element {i}"), &what.0, what.1))?;
+        events.push_wide([t[i], x[i], y[i]], p[i] > 0).map_err(|(expected, found)| {
+            Error::Event { file: path.to_owned(), event: i, expected, found }
+        })?;
     }
-    Ok(events.events)
-}
-
-/// Adds an event of numbers of any size; what was expected and what was found instead if it cannot
-/// be one.
-fn push(events: &mut Checked<'_>, [t, x, y, p]: [i64; 4]) -> Result<(), (String, String)> {
-    let [height, width] = events.events.sensor;
-    let pixel = |value: i64| u16::try_from(value).ok();
-    let (Some(column), Some(row)) = (pixel(x), pixel(y)) else {
-        let expected = format!("an event on the {width}x{height} sensor");
-        return Err((expected, format!("one at x = {x}, y = {y}")));
-    };
-    events.push(t, column, row, p > 0, 0).map_err(|error| match error {
-        Error::Format { expected, found, .. } => (expected, found),
-        other => ("an event".to_owned(), other.to_string()),
-    })
+    Ok(events.finish())
 }
 
 /// Decodes a table of events; `file` is its name in errors.
@@ -135,6 +232,7 @@ pub fn parse_csv(input: impl std::io::Read, sensor: [usize; 2], file: &Path) -> 
         };
         *column = place;
     }
+    check_sensor(sensor)?;
     let mut events = Checked::new(sensor, file);
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(damaged)? {
@@ -147,11 +245,12 @@ pub fn parse_csv(input: impl std::io::Read, sensor: [usize; 2], file: &Path) -> 
                 refuse(line, format!("expected a whole number for {field}, found \"{shown}\""))
             })?;
         }
-        push(&mut events, numbers).map_err(|(expected, found)| {
+        let [t, x, y, p] = numbers;
+        events.push_wide([t, x, y], p > 0).map_err(|(expected, found)| {
             refuse(line, format!("expected {expected}, found {found}"))
         })?;
     }
-    Ok(events.events)
+    Ok(events.finish())
 }
 
 /// The recordings of a folder, and of the folders in it, in the order of their names.
@@ -192,15 +291,13 @@ mod tests {
         let message = |text: &str| csv(text).unwrap_err().to_string();
         let row = |row: &str| message(&format!("t,x,y,p\n3,0,0,1\n{row}\n"));
         assert_eq!(
-            row("2,0,0,1"),
-            "e.csv: line 3: expected a timestamp of at least 3 us, found 2 us"
-        );
-        assert_eq!(
             row("4,6,0,1"),
-            "e.csv: line 3: expected an event on the 6x4 sensor, found one at x = 6, y = 0"
+            "e.csv: line 3: expected an event on the 4x6 sensor (rows x columns), \
+             found one at x = 6, y = 0"
         );
-        assert!(row("4,-1,0,1").contains("line 3: expected an event on the 6x4 sensor"));
-        assert!(row("4,0,99999,1").contains("line 3: expected an event on the 6x4 sensor"));
+        assert!(row("4,-1,0,1").contains("line 3: expected an event on the 4x6 sensor"));
+        assert!(row("4,0,99999,1").contains("line 3: expected an event on the 4x6 sensor"));
+        assert!(row("9223372036854775807,0,0,1").contains("line 3: expected a timestamp within"));
         assert!(row("4,a,0,1").ends_with("line 3: expected a whole number for x, found \"a\""));
         assert!(row("4,0,0").starts_with("e.csv: line 3:"));
         assert!(

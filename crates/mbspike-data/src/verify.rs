@@ -8,9 +8,9 @@ use fs_err::File;
 use md5::{Digest, Md5};
 use serde::Serialize;
 
-use crate::Result;
 use crate::catalog::{DatasetInfo, DatasetName};
 use crate::locate::{find_files, search_folders};
+use crate::{Error, Result};
 
 /// A dataset and whether it is on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,10 +21,12 @@ pub struct Listing {
     #[serde(flatten)]
     pub info: &'static DatasetInfo,
     /// The folder it would be loaded from; `None` if it is missing or a part of the program.
+    #[serde(serialize_with = "mbspike_files::serialize_optional_path")]
     pub folder: Option<PathBuf>,
     /// Whether it can be loaded.
     pub is_available: bool,
     /// Where it is searched.
+    #[serde(serialize_with = "mbspike_files::serialize_paths")]
     pub searched: Vec<PathBuf>,
 }
 
@@ -60,6 +62,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileCheck {
     /// The file.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub file: PathBuf,
     /// Its size in bytes.
     pub n_bytes: u64,
@@ -78,10 +81,10 @@ pub fn verify(name: DatasetName, path: Option<&Path>) -> Result<Vec<FileCheck>> 
     }
     let (_, files) = files(name, path)?;
     let check = |(file, info): (PathBuf, &crate::catalog::FileInfo)| {
-        let (md5, n_bytes) = md5_of(BufReader::new(File::open(&file)?))?;
+        let (md5, n_bytes) = md5_of(BufReader::new(File::open(&file)?), &file)?;
         let mut input = BufReader::new(File::open(&file)?);
         let content_md5 = if input.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-            md5_of(MultiGzDecoder::new(input))?.0
+            md5_of(MultiGzDecoder::new(input), &file)?.0
         } else {
             md5.clone()
         };
@@ -101,20 +104,34 @@ fn files(name: DatasetName, path: Option<&Path>) -> Result<(PathBuf, Vec<PathBuf
     find_files(name, path, &names)
 }
 
-/// The MD5 of a stream in hexadecimal digits, and its length.
-pub(crate) fn md5_of(mut input: impl Read) -> Result<(String, u64)> {
+/// No file of a dataset has more content; what unpacks to more was made to do harm.
+const MAX_BYTES: u64 = 1 << 34;
+
+/// The MD5 of a stream in hexadecimal digits, and its length; `file` is its name in errors.
+pub(crate) fn md5_of(mut input: impl Read, file: &Path) -> Result<(String, u64)> {
+    let refuse = |offset: u64, expected: &str, found: String| Error::Format {
+        file: file.to_owned(),
+        offset,
+        expected: expected.to_owned(),
+        found,
+    };
     let mut hasher = Md5::new();
     let mut buffer = vec![0; 1 << 16];
-    let mut n_bytes = 0;
+    let mut n_bytes = 0_u64;
     loop {
         let n = match input.read(&mut buffer) {
             Ok(0) => break,
             Ok(n) => n,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                return Err(refuse(n_bytes, "intact content", format!("damage ({error})")));
+            }
         };
         hasher.update(&buffer[..n]);
         n_bytes += n as u64;
+        if n_bytes > MAX_BYTES {
+            return Err(refuse(n_bytes, "content of at most 16 GiB", "more".to_owned()));
+        }
     }
     Ok((hexadecimal(&hasher.finalize()), n_bytes))
 }

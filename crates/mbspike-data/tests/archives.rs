@@ -154,3 +154,62 @@ fn damaged_archives_are_refused_and_leave_no_half_files() {
     assert!(message.contains("expected a tar archive"), "{message}");
     assert!(extract(Path::new("nowhere.zip"), Path::new("out"), Limits::default()).is_err());
 }
+
+/// A tar archive of headers and content as they are, whatever they say.
+fn raw_tar(entries: &[(tar::EntryType, u64, &[u8])]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (kind, size, content) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("n").unwrap();
+        header.set_entry_type(*kind);
+        header.set_size(*size);
+        header.set_mode(0o644);
+        header.set_cksum();
+        bytes.extend(header.as_bytes());
+        bytes.extend(*content);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    bytes.extend([0; 1024]);
+    bytes
+}
+
+#[test]
+fn long_names_are_read_and_longer_ones_are_refused() {
+    use tar::EntryType;
+    let long = format!("{}/b.txt", "a".repeat(150));
+    let zero = [long.as_bytes(), &[0]].concat();
+    let record = format!(" path={long}\n");
+    let n = record.len() + 3;
+    let pax = format!("{n}{record}").into_bytes();
+    for (kind, name) in [(EntryType::GNULongName, &zero), (EntryType::XHeader, &pax)] {
+        let file = (EntryType::Regular, 3, &b"abc"[..]);
+        let bytes = raw_tar(&[(kind, name.len() as u64, name), file, file]);
+        let (folder, result) = try_extract(&bytes, Limits::default());
+        assert_eq!(result.unwrap().len(), 2, "{kind:?}");
+        assert_eq!(fs_err::read(folder.path().join("out").join(&long)).unwrap(), b"abc");
+        assert_eq!(fs_err::read(folder.path().join("out/n")).unwrap(), b"abc", "only the next");
+    }
+    for kind in [
+        EntryType::GNULongName,
+        EntryType::GNULongLink,
+        EntryType::XHeader,
+        EntryType::XGlobalHeader,
+    ] {
+        // 5 GB of a name that are not there, or that are.
+        for bytes in [
+            raw_tar(&[(kind, 5 << 30, &vec![b'a'; 100_000])]),
+            gzip(&raw_tar(&[(kind, 64 << 20, &vec![b'a'; 64 << 20])])),
+        ] {
+            let (_folder, result) = try_extract(&bytes, Limits::default());
+            let message = result.unwrap_err();
+            assert!(
+                message.contains("byte 0: expected a long name or extended header of at most"),
+                "{message}"
+            );
+        }
+    }
+    let size = b"11 size=99\n";
+    let file = (EntryType::Regular, 3, &b"abc"[..]);
+    let bytes = raw_tar(&[(EntryType::XHeader, size.len() as u64, size), file]);
+    assert!(try_extract(&bytes, Limits::default()).1.unwrap_err().contains("at most 8 GiB"));
+}

@@ -128,7 +128,8 @@ fn gestures_are_cut_from_their_recordings_by_the_tables() {
     for (cut, times) in recordings(&dataset.train).iter().zip([1000..20_000, 15_000..90_000]) {
         let first = whole.t_us.partition_point(|&t| t < times.start);
         let end = whole.t_us.partition_point(|&t| t < times.end);
-        assert_eq!(*cut, whole.slice(first..end));
+        // A gesture begins where its row says, for whoever counts time from zero.
+        assert_eq!(*cut, Events { start_us: times.start, ..whole.slice(first..end) });
     }
     let found = inspect(&dataset).unwrap();
     assert_eq!(found.train.recordings.unwrap().n_recordings, 2);
@@ -226,6 +227,84 @@ fn a_damaged_cache_is_built_again() {
         assert_eq!(epoch(&cached()), want);
         assert!(new.exists() && !old.exists(), "only what a kill left is removed");
     }
+}
+
+#[test]
+fn a_bit_that_changed_in_a_cache_is_found_wherever_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    nmnist_folder(folder.path());
+    let set = load_from(DatasetName::Nmnist, folder.path()).unwrap().train;
+    let encoder =
+        EncoderConfig { downsample: Some(17), ..EncoderConfig::event_frame(FrameSplit::Time, 2) };
+    let mut n_built = 0;
+    let mut cached = || {
+        let mut is_built = false;
+        let loader = loader(&set, encoder.clone(), 4)
+            .with_frame_cache(cache.path(), &mut |_, _| is_built = true)
+            .unwrap();
+        n_built += usize::from(is_built);
+        epoch(&loader)
+    };
+    let want = cached();
+    let file = fs_err::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path();
+    let whole = fs_err::read(&file).unwrap();
+    assert!(whole.len() < 2000, "{}", whole.len());
+    let n_flipped = (0..whole.len()).step_by(7).inspect(|&at| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        fs_err::write(&file, bytes).unwrap();
+        assert_eq!(cached(), want, "byte {at}");
+        assert_eq!(fs_err::read(&file).unwrap(), whole, "byte {at} is mended");
+    });
+    assert_eq!(n_flipped.count(), n_built - 1);
+    // While a program has it open there is no one to build it again.
+    let open =
+        loader(&set, encoder.clone(), 4).with_frame_cache(cache.path(), &mut |_, _| {}).unwrap();
+    let mut bytes = whole;
+    bytes[8] ^= 1;
+    fs_err::OpenOptions::new().write(true).open(&file).unwrap().write_all(&bytes).unwrap();
+    let message = open.epoch(0, 0).find_map(Result::err).unwrap().to_string();
+    assert!(
+        message.contains(".frames: byte 8: expected the frames as they were written"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_cache_goes_by_the_content_of_recordings_and_not_by_their_dates() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    nmnist_folder(folder.path());
+    let encoder = EncoderConfig::event_frame(FrameSplit::Time, 2);
+    let cached = |folder: &Path| {
+        let set = load_from(DatasetName::Nmnist, folder).unwrap().train;
+        epoch(
+            &loader(&set, encoder.clone(), 4)
+                .with_frame_cache(cache.path(), &mut |_, _| {})
+                .unwrap(),
+        )
+    };
+    let want = cached(folder.path());
+    let file = SampleSet::clone(&load_from(DatasetName::Nmnist, folder.path()).unwrap().train);
+    let SampleSet::Events(set) = file else { panic!("recordings") };
+    let file = set.recordings[0].file().to_owned();
+    let (bytes, date) =
+        (fs_err::read(&file).unwrap(), fs_err::metadata(&file).unwrap().modified().unwrap());
+    // The first event at another pixel: the same size, and the same date.
+    let mut changed = bytes.clone();
+    changed[0] = (changed[0] + 1) % 34;
+    fs_err::write(&file, &changed).unwrap();
+    std::fs::File::open(&file).unwrap().set_modified(date).unwrap();
+    assert_ne!(cached(folder.path()), want);
+    // As it was, under a new date and in another folder: the first cache again.
+    fs_err::write(&file, &bytes).unwrap();
+    assert_eq!(cached(folder.path()), want);
+    let moved = folder.path().with_extension("moved");
+    fs_err::rename(folder.path(), &moved).unwrap();
+    assert_eq!(cached(&moved), want);
+    assert_eq!(fs_err::read_dir(cache.path()).unwrap().count(), 2);
+    fs_err::remove_dir_all(moved).unwrap();
 }
 
 #[test]

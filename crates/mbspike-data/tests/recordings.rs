@@ -74,27 +74,127 @@ fn damaged_arrays_are_refused_by_name() {
         read_recording(&file, Some([34, 34])).unwrap_err().to_string()
     };
     let whole = arrays(&events(), DType::I64);
-    assert!(message(&whole[..3]).contains("p.npy: byte 0: expected an array, found none"));
+    let missing = message(&whole[..3]);
+    assert!(
+        missing.ends_with("r.npz: array \"p\": is not there; the file has t, x, y"),
+        "{missing}"
+    );
     let with = |at: usize, tensor: Tensor| {
         let mut changed = whole.clone();
         changed[at].1 = tensor;
         message(&changed)
     };
     let ints = |n: i64| array(0..n, DType::I64);
-    assert!(with(0, ints(49)).contains("arrays of one length, found 49, 50, 50 and 50"));
     assert!(
-        with(1, ints(50)).contains("element 34: byte 0: expected an event on the 34x34 sensor")
+        with(0, ints(49)).contains("\"x\": expected arrays of one length, found 49, 50, 50, 50")
     );
-    let reversed = array((0..50).rev(), DType::I64);
-    assert!(
-        with(0, reversed).contains("element 1: byte 0: expected a timestamp of at least 49 us")
-    );
-    assert!(with(0, ints(50).to_dtype(DType::F64).unwrap()).contains("whole numbers, found F64"));
+    assert!(with(1, ints(50)).contains("event 34: expected an event on the 34x34 sensor"));
+    let halves = (ints(50).to_dtype(DType::F64).unwrap() * 0.5).unwrap();
+    assert!(with(0, halves).contains("array \"t\": expected whole numbers, found 0.5 at 1"));
     assert!(with(0, ints(50).reshape((25, 2)).unwrap()).contains("one dimension"));
     write_npz(&file, &whole);
     let bytes = fs_err::read(&file).unwrap();
     for n in [0, 10, bytes.len() / 2, bytes.len() - 1] {
         fs_err::write(&file, &bytes[..n]).unwrap();
-        assert!(read_recording(&file, Some([34, 34])).is_err());
+        let message = read_recording(&file, Some([34, 34])).unwrap_err().to_string();
+        assert!(message.contains("r.npz"), "{message}");
+    }
+}
+
+#[test]
+fn events_out_of_order_are_sorted_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = |name: &str| folder.path().join(name);
+    // 10, 20, 19, 40 us at x = 1, 2, 3, 4.
+    let records = [[1, 5, 0, 0, 10], [2, 6, 128, 0, 20], [3, 7, 0, 0, 19], [4, 8, 128, 0, 40]];
+    fs_err::write(inside("a.bin"), records.concat()).unwrap();
+    fs_err::write(inside("b.csv"), "t,x,y,p\n10,1,5,0\n20,2,6,1\n19,3,7,0\n40,4,8,1\n").unwrap();
+    let mut unsorted = Events::new([34, 34]);
+    for [x, y, polarity, _, t] in records {
+        unsorted.push(t.into(), x.into(), y.into(), polarity > 0);
+    }
+    write_npz(&inside("c.npz"), &arrays(&unsorted, DType::I64));
+    for name in ["a.bin", "b.csv", "c.npz"] {
+        let events = read_recording(&inside(name), Some([34, 34])).unwrap();
+        assert_eq!(
+            (&*events.t_us, &*events.x),
+            (&[10, 19, 20, 40][..], &[1, 3, 2, 4][..]),
+            "{name}"
+        );
+        let disorder = events.disorder.unwrap();
+        assert_eq!((disorder.n_events, disorder.first), (1, 2), "{name}");
+        let message = events.require_order(&inside(name)).unwrap_err().to_string();
+        assert!(message.contains("event 2: expected a timestamp of at least 20 us"), "{message}");
+    }
+}
+
+/// A file that users have, which versions before refused or misread.
+fn case(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name)
+}
+
+#[test]
+fn arrays_of_every_type_give_their_events() {
+    for name in ["npz-bigendian.npz", "npz-int8-polarity.npz", "npz-uint16.npz"] {
+        let events = read_recording(&case(name), Some([34, 34])).unwrap();
+        assert_eq!(events.t_us, [10, 20, 30, 40], "{name}");
+        assert_eq!((events.x, events.y), (vec![1, 2, 3, 4], vec![5, 6, 7, 8]), "{name}");
+        assert_eq!(events.on, [false, true, false, true], "{name}");
+        assert_eq!(events.disorder, None, "{name}");
+    }
+    let late = read_recording(&case("npz-one-late-event.npz"), Some([34, 34])).unwrap();
+    assert_eq!((late.t_us, late.x), (vec![10, 19, 20, 40], vec![1, 3, 2, 4]));
+    assert_eq!(late.disorder.unwrap().n_events, 1);
+}
+
+#[test]
+fn recordings_of_other_cameras_are_read_by_what_is_in_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, sensor) in [("prophesee.dat", [240, 304]), ("aedat2.aedat", [128, 128])] {
+        let events = read_recording(&case(name), None).unwrap();
+        assert_eq!(events.t_us, [10, 20, 30, 40], "{name}");
+        assert_eq!((&*events.x, &*events.y), (&[1, 2, 3, 4][..], &[5, 6, 7, 8][..]), "{name}");
+        assert_eq!(events.on, [false, true, false, true], "{name}");
+        assert_eq!(events.sensor, sensor, "{name}");
+        // Whatever the file is called.
+        let renamed = folder.path().join("recording.npz");
+        fs_err::copy(case(name), &renamed).unwrap();
+        assert_eq!(read_recording(&renamed, None).unwrap(), events);
+    }
+}
+
+#[test]
+fn formats_that_are_not_read_say_what_they_are_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("r.aedat");
+    for (start, expected) in [
+        (&b"#!AER-DAT4.0\r\n\x00\x01"[..], ["AEDAT 4", "dv-processing"]),
+        (b"#!AER-DAT1.0\r\n", ["another version of AEDAT", "jAER"]),
+        (b"% evt 3.0\n% end\n\x00\x01", ["EVT 2.0, 2.1 or 3.0", ".dat"]),
+        (b"\x89HDF\r\n\x1a\n\x00", ["HDF5", "h5py"]),
+        (b"\x1b[2J", ["#!AER-DAT", "a recording that can be read"]),
+    ] {
+        fs_err::write(&file, start).unwrap();
+        let message = read_recording(&file, Some([34, 34])).unwrap_err().to_string();
+        assert!(expected.iter().all(|part| message.contains(part)), "{message}");
+        assert!(message.contains("r.aedat: byte 0: ") && !message.contains('\u{1b}'), "{message}");
+    }
+}
+
+#[test]
+fn archives_that_lie_about_their_sizes_cost_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("r.npz");
+    write_npz(&file, &arrays(&events(), DType::I64));
+    let honest = fs_err::read(&file).unwrap();
+    // The uncompressed size in the directory's first entry (byte 24 of it) and in the file's header.
+    let directory = honest.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+    for size in [u32::MAX - 1, 1 << 31, 60 << 20, 1 << 20] {
+        let mut bytes = honest.clone();
+        bytes[directory + 24..][..4].copy_from_slice(&size.to_le_bytes());
+        bytes[22..26].copy_from_slice(&size.to_le_bytes());
+        fs_err::write(&file, bytes).unwrap();
+        let message = read_recording(&file, Some([34, 34])).unwrap_err().to_string();
+        assert!(message.contains("r.npz"), "{message}");
     }
 }

@@ -132,6 +132,36 @@ fn the_files_do_not_depend_on_threads_or_on_interruptions() {
 }
 
 #[test]
+fn a_simulation_killed_at_any_moment_is_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let once = plan(&folder.path().join("once"));
+    simulate(&once).unwrap();
+    let want = contents(&once.out);
+    let unfinished = "simulated.unfinished.toml";
+    // What there is after each file operation of the first moments, and of any later one.
+    let moments: [&[(&str, &[u8])]; 7] = [
+        &[],
+        &[(".lock", b"")],
+        &[(".lock", b""), (".partial-x", b"")],
+        &[(".lock", b""), (".partial-x", b"# The rec")],
+        &[(".lock", b""), (unfinished, &want[MARKER])],
+        &[(".lock", b""), (unfinished, &want[MARKER]), ("Train/0/.partial-y", b"ab")],
+        &[(".lock", b""), (".unfinished/left", b"by the version before")],
+    ];
+    for (i, files) in moments.iter().enumerate() {
+        let again = plan(&folder.path().join(i.to_string()));
+        fs_err::create_dir_all(&again.out).unwrap();
+        for (name, content) in *files {
+            let file = again.out.join(name);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, content).unwrap();
+        }
+        simulate(&again).unwrap();
+        assert_eq!(contents(&again.out), want, "moment {i}");
+    }
+}
+
+#[test]
 fn a_folder_of_anything_else_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let plan = plan(folder.path());

@@ -319,6 +319,7 @@ fn write_tables(folder: &Path) -> Result<(), Error> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EvaluationReport {
     /// The run's folder.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub folder: PathBuf,
     /// Test samples.
     pub n_samples: usize,

@@ -62,7 +62,8 @@ fn every_key_is_in_the_template_with_a_comment_before_it() {
     let mut n_keys = 0;
     for table in ["", "dataset.", "encoder.", "network.", "neuron.", "train.", "target."] {
         let setting = format!("{table}qqqqqqqqqqqqqqqqqqqqqqqq=1");
-        let error = Sweep::parse(Path::new("t.toml"), TEMPLATE, &[setting]).unwrap_err().to_string();
+        let error =
+            Sweep::parse(Path::new("t.toml"), TEMPLATE, &[setting]).unwrap_err().to_string();
         let (_, known) = error.split_once("; there are ").unwrap_or_else(|| panic!("{error}"));
         for name in known.split(", ").map(|name| name.trim_matches('`')) {
             let is_table = lines.iter().any(|line| line.ends_with(&format!("[{name}]")));
@@ -81,7 +82,8 @@ fn every_key_is_in_the_template_with_a_comment_before_it() {
         "encoder.transforms",
     ] {
         let setting = format!("{table}.qqqqqqqqqqqqqqqqqqqqqqqq=1");
-        let error = Sweep::parse(Path::new("t.toml"), TEMPLATE, &[setting]).unwrap_err().to_string();
+        let error =
+            Sweep::parse(Path::new("t.toml"), TEMPLATE, &[setting]).unwrap_err().to_string();
         let (_, known) = error.split_once("; there are ").unwrap_or_else(|| panic!("{error}"));
         for name in known.split(", ").map(|name| name.trim_matches('`')) {
             let is_word = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()) == name;

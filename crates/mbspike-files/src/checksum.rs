@@ -1,6 +1,7 @@
 //! Whether bytes are still the ones that were written.
 
 use std::fmt;
+use std::io::Read;
 use std::str::FromStr;
 
 use crc::{CRC_64_XZ, Crc, Digest, Table};
@@ -26,6 +27,23 @@ impl Checksum {
             digest.update(piece);
         }
         Self(digest.finalize())
+    }
+
+    /// The checksum of all that `input` gives, without keeping it.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub fn of_reader(mut input: impl Read) -> std::io::Result<Self> {
+        let mut digest: Digest<'_, u64, Table<16>> = CRC.digest();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match input.read(&mut buffer) {
+                Ok(0) => return Ok(Self(digest.finalize())),
+                Ok(n) => digest.update(&buffer[..n]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// As a number, for binary headers.
@@ -67,6 +85,12 @@ mod tests {
     fn pieces_count_as_joined() {
         let pieces: [&[u8]; 3] = [b"1234", b"", b"56789"];
         assert_eq!(Checksum::of_pieces(pieces), Checksum::of(b"123456789"));
+    }
+
+    #[test]
+    fn what_is_read_counts_as_if_it_were_in_memory() {
+        let bytes: Vec<u8> = (0..200_000_u32).map(|i| (i * 7) as u8).collect();
+        assert_eq!(Checksum::of_reader(bytes.as_slice()).unwrap(), Checksum::of(&bytes));
     }
 
     #[test]

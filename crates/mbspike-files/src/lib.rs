@@ -3,6 +3,8 @@
 
 mod atomic;
 mod checksum;
+mod path;
 
 pub use atomic::{is_partial, remove_partial, write};
 pub use checksum::Checksum;
+pub use path::{serialize_optional_path, serialize_path, serialize_paths};

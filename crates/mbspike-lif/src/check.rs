@@ -107,6 +107,8 @@ fn why_not_fused(config: &NetworkConfig, device: DeviceName) -> Option<String> {
 
 /// Refuses neurons whose parameters are out of range, or are other numbers in the kernels' precision.
 fn check_neurons(neuron: &NeuronConfig, n_layers: usize, precision: Precision) -> Result<()> {
+    // Also where each layer has bits of its own.
+    NeuronConfig { layer_bits: None, ..neuron.clone() }.params(0, n_layers)?;
     for layer in 0..n_layers {
         let params = neuron.params(layer, n_layers)?;
         if params.gain() == 0.0 {

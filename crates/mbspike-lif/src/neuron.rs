@@ -83,7 +83,7 @@ impl NeuronConfig {
         };
         if !(1..=MAX_BITS).contains(&bits) {
             return Err(Error::InvalidParameter {
-                name: "bits",
+                name: if self.layer_bits.is_some() { "layer_bits" } else { "bits" },
                 expected: "in 1..=16",
                 got: bits.to_string(),
             });

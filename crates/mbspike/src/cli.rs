@@ -257,7 +257,7 @@ pub enum DataCommand {
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// A dataset, or the file of a recording (.bin, .aedat, .npz, .csv).
+    /// A dataset, or the file of a recording (.bin, .aedat, .dat, .npz, .npy, .csv).
     pub target: String,
     /// The folder that holds the dataset.
     #[arg(long, value_name = "DIR")]
@@ -269,6 +269,10 @@ pub struct InspectArgs {
     /// recording in a strip.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Refuse a recording whose events are not in the order of time; without it they are sorted and
+    /// counted.
+    #[arg(long)]
+    pub strict: bool,
     /// Draw a recording, or a dataset's first, in space and time, to this PNG or SVG file.
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
@@ -279,7 +283,7 @@ pub struct InspectArgs {
 
 #[derive(Debug, Args)]
 pub struct FramesArgs {
-    /// The file of a recording: .bin (N-MNIST), .aedat (3.1), .npz, .csv.
+    /// The file of a recording: .bin (N-MNIST), .aedat (2.0, 3.1), .dat (Prophesee), .npz, .npy, .csv.
     pub file: PathBuf,
     /// Which events a frame gathers, as SpikingJelly (number, time, duration) or Tonic do.
     #[arg(long, value_enum)]
@@ -299,13 +303,29 @@ pub struct FramesArgs {
     /// Keep a last window that is not full.
     #[arg(long)]
     pub include_incomplete: bool,
-    /// Height and width of the sensor, as in 34x34; .bin and .aedat have N-MNIST's and DVS128's
-    /// without it.
+    /// Where the first window of time begins: at the first event, as in SpikingJelly and Tonic, or at
+    /// time 0, so that a silent start has frames of its own.
+    #[arg(long, value_enum)]
+    pub origin: Option<OriginName>,
+    /// Refuse a recording whose events are not in the order of time; without it they are sorted and
+    /// counted.
+    #[arg(long)]
+    pub strict: bool,
+    /// Height and width of the sensor, as in 34x34; .bin and .aedat have N-MNIST's and the camera's
+    /// without it, .dat has its header's.
     #[arg(long, value_name = "HxW", value_parser = sensor)]
     pub sensor: Option<[usize; 2]>,
     /// The safetensors file to write: the tensor `frames`, [T, 2, H, W].
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OriginName {
+    /// At the first event.
+    FirstEvent,
+    /// At time 0.
+    Zero,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -434,7 +454,10 @@ fn positive(text: &str) -> Result<usize, String> {
 fn sensor(text: &str) -> Result<[usize; 2], String> {
     let sizes = text.split_once('x').and_then(|(h, w)| Some([h.parse().ok()?, w.parse().ok()?]));
     match sizes {
-        Some(sizes) if sizes.iter().all(|size| (1..=1 << 15).contains(size)) => Ok(sizes),
-        _ => Err("expected height and width, as in 34x34".to_owned()),
+        Some(sizes @ [height, width]) => match usize::checked_mul(height, width) {
+            Some(1..=mbspike_data::MAX_PIXELS) => Ok(sizes),
+            _ => Err(format!("expected 1 to {} pixels", mbspike_data::MAX_PIXELS)),
+        },
+        None => Err("expected height and width, as in 34x34".to_owned()),
     }
 }

@@ -448,6 +448,14 @@ fn recordings_are_inspected_drawn_and_integrated() {
         &["time", "--time-steps", "4", "--overlap", "0.5"],
         &["tonic-event-count", "--count", "5", "--overlap", "5"],
         &["time", "--time-steps", "4", "--sensor", "34"],
+        &["time", "--time-steps", "4", "--sensor", "32768x32768"],
+        &["time", "--time-steps", "4", "--sensor", "18446744073709551615x2"],
+        &["time", "--time-steps", "99999999999999"],
+        &["number", "--time-steps", "9223372036854775807"],
+        &["tonic-event-bins", "--time-steps", "18446744073709551615"],
+        &["duration", "--us", "18446744073709551615"],
+        &["tonic-time-window", "--us", "9223372036854775807"],
+        &["number", "--time-steps", "4", "--origin", "zero"],
     ] {
         assert_eq!(code(&split(wrong)), 2, "{wrong:?}");
     }
@@ -455,6 +463,55 @@ fn recordings_are_inspected_drawn_and_integrated() {
     let output = split(&["time", "--time-steps", "4"]);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("r.bin: byte 40: expected a record of 5 bytes"));
+}
+
+#[test]
+fn late_events_and_silent_starts_are_told_and_can_be_refused_or_kept() {
+    let case = Case::new("");
+    std::fs::write(case.path("r.csv"), "t,x,y,p\n10,1,5,0\n20,2,6,1\n19,3,7,0\n40,4,8,1\n")
+        .unwrap();
+    let frames =
+        ["data", "frames", "r.csv", "--sensor", "34x34", "--out", "f.safetensors", "--split"];
+    let split = |more: &[&str]| case.run(&[&frames[..], more].concat());
+    let output = split(&["time", "--time-steps", "2"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("4 events, 1 out of order, sorted in 2 frames"),
+        "{}",
+        stderr(&output)
+    );
+    let strict = split(&["time", "--time-steps", "2", "--strict"]);
+    assert_eq!(code(&strict), 1);
+    assert!(
+        stderr(&strict).contains("event 2: expected a timestamp of at least 20 us, found 19 us")
+    );
+    let inspect = ["data", "inspect", "r.csv", "--sensor", "34x34", "--json"];
+    let found: serde_json::Value = serde_json::from_slice(&case.run(&inspect).stdout).unwrap();
+    assert_eq!(found["n_out_of_order"], 1);
+    assert_eq!(code(&case.run(&[&inspect[..], &["--strict"]].concat())), 1);
+
+    let counts = |origin: &[&str]| {
+        let output = split(&[&["duration", "--us", "20"], origin].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let bytes = std::fs::read(case.path("f.safetensors")).unwrap();
+        let n = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let frame = 2 * 34 * 34 * 4;
+        let sum = |frame: &[u8]| -> f32 {
+            let (values, _) = frame.as_chunks::<4>();
+            values.iter().map(|&value| f32::from_le_bytes(value)).sum()
+        };
+        let counts: Vec<f32> = bytes[8 + n..].chunks_exact(frame).map(sum).collect();
+        assert_eq!(code(&split(&[&["duration", "--us", "20"], origin].concat())), 0);
+        assert_eq!(
+            std::fs::read(case.path("f.safetensors")).unwrap(),
+            bytes,
+            "the same bytes again"
+        );
+        counts
+    };
+    assert_eq!(counts(&[]), [3.0, 1.0]);
+    assert_eq!(counts(&["--origin", "first-event"]), [3.0, 1.0]);
+    assert_eq!(counts(&["--origin", "zero"]), [2.0, 2.0]);
 }
 
 #[test]

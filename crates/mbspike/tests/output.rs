@@ -225,7 +225,10 @@ fn a_limit_on_threads_is_an_error_before_anything_is_created() {
     let output = case.shell(limits, "run tiny.toml").output().unwrap();
     let message = text(&output.stderr);
     assert_eq!(code(&output), 1, "{message}");
-    assert!(message.starts_with("error: cannot start 3000 threads; RAYON_NUM_THREADS"), "{message}");
+    assert!(
+        message.starts_with("error: cannot start 3000 threads; RAYON_NUM_THREADS"),
+        "{message}"
+    );
     assert!(!case.path("runs").exists());
 }
 
@@ -349,7 +352,10 @@ fn a_resolved_config_is_printed_and_is_the_same_run() {
     assert_eq!(text(&again.stdout), text(&shown.stdout));
     let sweep = ["config", "show", "tiny.toml", "--set", "sweep.neuron.bits=[1, 2]", "--json"];
     let runs: serde_json::Value = serde_json::from_slice(&case.run(&sweep).stdout).unwrap();
-    assert_eq!((runs.as_array().unwrap().len(), &runs[1]["config"]["neuron"]["bits"]), (2, &2.into()));
+    assert_eq!(
+        (runs.as_array().unwrap().len(), &runs[1]["config"]["neuron"]["bits"]),
+        (2, &2.into())
+    );
     // A new config runs as it is printed.
     let new = case.run(&["config", "new"]);
     std::fs::write(case.path("new.toml"), &new.stdout).unwrap();

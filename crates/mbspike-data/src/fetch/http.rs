@@ -72,7 +72,7 @@ pub(super) fn download(
     }
     let io = |error: std::io::Error| error.to_string();
     let md5 = fs_err::File::open(&part).map_err(io).and_then(|file| {
-        let (md5, _) = md5_of(file).map_err(|error| error.to_string())?;
+        let (md5, _) = md5_of(file, &part).map_err(|error| error.to_string())?;
         Ok(md5)
     })?;
     if md5 != download.md5 {
@@ -80,7 +80,13 @@ pub(super) fn download(
         let expected = download.md5;
         return Err(format!("{url}: expected a file with MD5 {expected}, found MD5 {md5}"));
     }
-    fs_err::rename(&part, target).map_err(io)
+    fs_err::rename(&part, target).map_err(io)?;
+    // Brings the renamed entry of the folder to the disk; what is in the file is there already.
+    #[cfg(unix)]
+    if let Some(folder) = target.parent() {
+        fs_err::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+    }
+    Ok(())
 }
 
 /// Asks for what is missing of the file and appends what comes.

@@ -1,8 +1,8 @@
 //! The folder that a simulation writes.
 //!
 //! While it is written it holds [`UNFINISHED`], at the end [`MARKER`]: the same file under another
-//! name, with all that decides the recordings. Recordings are written under a temporary name and
-//! renamed, so that what has its name is whole, whenever the program is killed.
+//! name, with all that decides the recordings. What has its name is whole, whenever the program is
+//! killed; what it was writing then is left under other names and removed when the simulation goes on.
 
 use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::{MODEL_VERSION, Plan, Progress, Simulated};
+use crate::archive::write_whole;
 use crate::{Error, Result};
 
 /// The file that marks a folder as simulated and holds the settings it was made with.
@@ -20,8 +21,8 @@ pub const MARKER: &str = "simulated.toml";
 /// Its name until all recordings are there.
 const UNFINISHED: &str = "simulated.unfinished.toml";
 const LOCK: &str = ".lock";
-/// Where files are before they have their names.
-const TEMPORARY: &str = ".unfinished";
+/// The folder in which an older version kept files that it was writing.
+const OLD_TEMPORARY: &str = ".unfinished";
 
 const NOTE: &str = "\
 # The recordings in this folder are simulated, not measured. They were written by
@@ -117,7 +118,11 @@ impl Folder {
     /// Begins to write `path` or goes on with it; `None` if it holds the whole simulation already.
     fn open(path: &Path, settings: &Table) -> Result<Option<Self>> {
         let refuse = |message: &str| Error::config("out", format!("{} {message}", path.display()));
-        let is_used = |entry: &fs_err::DirEntry| entry.file_name() != LOCK;
+        // What a simulation leaves that was killed in its first moments.
+        let is_used = |entry: &fs_err::DirEntry| {
+            let name = entry.file_name();
+            name != LOCK && name != OLD_TEMPORARY && !mbspike_files::is_partial(&name)
+        };
         if path.exists()
             && !path.join(MARKER).exists()
             && !path.join(UNFINISHED).exists()
@@ -134,7 +139,9 @@ impl Folder {
             Err(TryLockError::WouldBlock) => {
                 return Err(refuse("is being written by another process"));
             }
-            Err(TryLockError::Error(error)) => return Err(error.into()),
+            Err(TryLockError::Error(error)) => {
+                return Err(refuse(&format!("cannot be locked: {error}")));
+            }
         }
         let folder = Self { path: path.to_owned(), _lock: lock };
         let (marker, unfinished) = (path.join(MARKER), path.join(UNFINISHED));
@@ -142,31 +149,46 @@ impl Folder {
             check_same(&marker, settings)?;
             return Ok(None);
         }
-        fs_err::create_dir_all(path.join(TEMPORARY))?;
         if unfinished.exists() {
             check_same(&unfinished, settings)?;
-        } else {
+        }
+        folder.remove_partial()?;
+        if !unfinished.exists() {
             folder.write(UNFINISHED, format!("{NOTE}{settings}").as_bytes())?;
         }
         Ok(Some(folder))
     }
 
-    /// Writes a file under a temporary name and renames it.
+    /// Writes a file, which is then whole or not there.
     fn write(&self, name: &str, content: &[u8]) -> Result<()> {
-        let file = self.path.join(name);
-        if let Some(parent) = file.parent() {
-            fs_err::create_dir_all(parent)?;
+        write_whole(&self.path.join(name), |file| file.write_all(content))
+    }
+
+    /// Removes what a killed simulation was writing.
+    fn remove_partial(&self) -> Result<()> {
+        let old = self.path.join(OLD_TEMPORARY);
+        if old.is_dir() {
+            fs_err::remove_dir_all(old)?;
         }
-        let temporary = self.path.join(TEMPORARY).join(name.replace('/', "-"));
-        fs_err::write(&temporary, content)?;
-        fs_err::rename(&temporary, &file)?;
+        let mut folders = vec![self.path.clone()];
+        while let Some(folder) = folders.pop() {
+            mbspike_files::remove_partial(&folder)?;
+            for entry in fs_err::read_dir(&folder)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.path());
+                }
+            }
+        }
         Ok(())
     }
 
     /// Says that all is there.
     fn finish(self) -> Result<()> {
-        fs_err::remove_dir_all(self.path.join(TEMPORARY))?;
         fs_err::rename(self.path.join(UNFINISHED), self.path.join(MARKER))?;
+        // Brings the renamed entry of the folder to the disk.
+        #[cfg(unix)]
+        fs_err::File::open(&self.path)?.sync_all()?;
         Ok(())
     }
 }

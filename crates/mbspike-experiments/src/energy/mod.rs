@@ -152,6 +152,7 @@ pub struct TrainingEnergy {
 #[derive(Debug, Clone, Serialize)]
 pub struct RunEnergy {
     /// The run's folder.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub folder: PathBuf,
     /// How the run went.
     pub summary: Summary,

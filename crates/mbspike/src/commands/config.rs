@@ -21,9 +21,10 @@ pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
 fn show(config: &Path, settings: &[String], json: bool) -> anyhow::Result<()> {
     let sweep = Sweep::read(config, settings)?;
     if json {
-        let runs = sweep.points.iter().map(|point| {
-            json!({"id": point.id, "values": point.values, "config": point.config})
-        });
+        let runs = sweep
+            .points
+            .iter()
+            .map(|point| json!({"id": point.id, "values": point.values, "config": point.config}));
         return print_json(&runs.collect::<Vec<_>>());
     }
     let is_one = sweep.points.len() == 1;

@@ -8,7 +8,7 @@ use mbspike_experiments::energy::{self, EnergyGroup, EnergySweep, Options, RunEn
 use mbspike_experiments::figure::draw_energy;
 use serde_json::json;
 
-use super::{print_json, print_table};
+use super::{print_json, print_table, text_of};
 use crate::cli::EnergyArgs;
 use crate::progress::Progress;
 use crate::stop;
@@ -28,6 +28,7 @@ pub fn energy(args: &EnergyArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     }
     if args.json {
         let groups = sweep.groups.iter().map(|g| json!({"label": g.label, "runs": g.runs}));
+        let files: Vec<_> = files.iter().map(text_of).collect();
         print_json(&json!({"groups": groups.collect::<Vec<_>>(), "files": files}))?;
         return Ok(ExitCode::SUCCESS);
     }

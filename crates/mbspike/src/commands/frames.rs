@@ -1,26 +1,35 @@
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use mbspike_data::frames::{Slicing, View, integrate, save};
+use mbspike_data::frames::{Origin, Slicing, View, save};
 use mbspike_data::{Error, read_recording};
 
 use super::print_table;
-use crate::cli::{FramesArgs, SplitName};
+use crate::cli::{FramesArgs, OriginName, SplitName};
 use crate::printer;
 
 pub fn frames(args: &FramesArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     let slicing = slicing(args)?;
+    let origin = match args.origin {
+        None | Some(OriginName::FirstEvent) => Origin::FirstEvent,
+        Some(OriginName::Zero) => Origin::Zero,
+    };
     let events = read_recording(&args.file, args.sensor)?;
+    if args.strict {
+        events.require_order(&args.file)?;
+    }
     let view = View::whole(events.sensor);
-    let frames = integrate(&events, &slicing, &view)?;
-    let [height, width] = view.size();
-    let metadata = [
+    let metadata = BTreeMap::from([
         ("recording", args.file.display().to_string()),
         ("slicing", serde_json::to_string(&slicing)?),
-    ];
-    save(&args.out, &frames, view.size(), &metadata)?;
-    let n_frames = frames.len() / (2 * height * width);
-    let (n, file) = (events.len(), args.file.display());
-    let message = format!("{file}: {n} events in {n_frames} frames of {height}x{width}");
+        ("origin", serde_json::to_string(&origin)?),
+    ]);
+    let n_frames = save(&args.out, &events, &slicing, origin, &view, &metadata)?;
+    let (n, file, [height, width]) = (events.len(), args.file.display(), view.size());
+    let sorted = events
+        .disorder
+        .map_or(String::new(), |disorder| format!(", {} out of order, sorted", disorder.n_events));
+    let message = format!("{file}: {n} events{sorted} in {n_frames} frames of {height}x{width}");
     printer::say(quiet, message);
     print_table(&[vec![args.out.display().to_string()]])?;
     Ok(ExitCode::SUCCESS)
@@ -63,11 +72,11 @@ fn slicing(args: &FramesArgs) -> Result<Slicing, Error> {
     let slicing = match args.split {
         SplitName::Number => Slicing::Number { n_frames: value },
         SplitName::Time => Slicing::Time { n_frames: value },
-        SplitName::Duration => Slicing::Duration { us: value as i64 },
+        SplitName::Duration => Slicing::Duration { us: i64::try_from(value).unwrap_or(i64::MAX) },
         SplitName::TonicTimeBins => Slicing::TonicTimeBins { n_frames: value, overlap },
         SplitName::TonicEventBins => Slicing::TonicEventBins { n_frames: value, overlap },
         SplitName::TonicTimeWindow => Slicing::TonicTimeWindow {
-            us: value as i64,
+            us: i64::try_from(value).unwrap_or(i64::MAX),
             overlap_us: overlap as i64,
             include_incomplete,
         },
@@ -75,6 +84,13 @@ fn slicing(args: &FramesArgs) -> Result<Slicing, Error> {
             Slicing::TonicEventCount { count: value, overlap: overlap as usize, include_incomplete }
         }
     };
-    slicing.validate()?;
+    if args.origin.is_some() && !slicing.is_of_time() {
+        return Err(wrong("--origin", "this split has no windows of time"));
+    }
+    slicing.validate().map_err(|error| match error {
+        Error::Config { key, message } if key == "overlap" => wrong("--overlap", &message),
+        Error::Config { message, .. } => wrong(needed, &message),
+        other => other,
+    })?;
     Ok(slicing)
 }

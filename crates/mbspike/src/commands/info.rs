@@ -58,7 +58,7 @@ pub fn info(args: &InfoArgs) -> anyhow::Result<ExitCode> {
             Arch::PRESETS.iter().map(|(name, arch)| ((*name).to_owned(), json!(arch))).collect();
         print_json(&json!({
             "environment": environment,
-            "data_folder": data_folder,
+            "data_folder": data_folder.map(text_of),
             "presets": presets,
         }))?;
         return Ok(ExitCode::SUCCESS);

@@ -1,10 +1,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use mbspike_data::catalog::DatasetName;
 use mbspike_data::frames::{Slicing, View, integrate};
-use mbspike_data::{DatasetConfig, Error, Events, SampleSet, inspect_recording, read_recording};
+use mbspike_data::{
+    DatasetConfig, Error, Events, SampleSet, inspect_recording, printable, read_recording,
+};
 use mbspike_experiments::figure;
 
 use super::{print_json, print_table};
@@ -36,13 +37,17 @@ fn dataset(name: DatasetName, args: &InspectArgs, quiet: bool) -> anyhow::Result
         print_json(&inspection)?;
     } else {
         let simulated = if inspection.simulated { " (simulated)" } else { "" };
-        let mut rows =
-            vec![vec![format!("{} from {}{simulated}", inspection.name, inspection.source)]];
+        let mut rows = vec![vec![format!(
+            "{} from {}{simulated}",
+            inspection.name,
+            printable(&inspection.source)
+        )]];
         for (split, set) in [("train", &inspection.train), ("test", &inspection.test)] {
             rows.push(vec![format!("{split}: {set}")]);
         }
         let counts = inspection.train.class_counts.iter().zip(&inspection.test.class_counts);
         for (class, (train, test)) in inspection.class_names.iter().zip(counts) {
+            let class = printable(class);
             rows.push(vec![format!("  {class:<16}{train:>8}{test:>8}")]);
         }
         print_table(&rows)?;
@@ -62,7 +67,11 @@ fn dataset(name: DatasetName, args: &InspectArgs, quiet: bool) -> anyhow::Result
 }
 
 fn recording(args: &InspectArgs, quiet: bool) -> anyhow::Result<ExitCode> {
-    let events = read_recording(Path::new(&args.target), args.sensor)?;
+    let file = Path::new(&args.target);
+    let events = read_recording(file, args.sensor)?;
+    if args.strict {
+        events.require_order(file)?;
+    }
     let found = inspect_recording(&events);
     if args.json {
         print_json(&found)?;
@@ -88,7 +97,7 @@ fn draw(path: &Path, events: &Events, quiet: bool) -> anyhow::Result<()> {
 }
 
 fn write(path: &Path, picture: &[u8], quiet: bool) -> anyhow::Result<()> {
-    std::fs::write(path, picture).with_context(|| format!("cannot write {}", path.display()))?;
+    mbspike_files::write(path, |file| file.write_all(picture))?;
     say(path, quiet);
     Ok(())
 }
