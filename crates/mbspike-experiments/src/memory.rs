@@ -7,10 +7,11 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::machine::Machine;
 
-/// What the program takes before any data: itself, its tables, its threads.
-const PROGRAM_BYTES: f64 = 16e6;
-/// Batches that exist at once: in training, waiting, and in preparation.
-const N_BATCHES: f64 = 3.0;
+/// What the program takes besides its data: itself, its tables and threads, and writing results.
+/// Measured.
+const PROGRAM_BYTES: f64 = 57e6;
+/// Batches that exist at once, of as many as an epoch has: in training, waiting, and in preparation.
+const N_BATCHES: usize = 3;
 
 /// The peak memory of a run, in bytes, by what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -39,6 +40,7 @@ pub fn estimate(config: &Config, machine: &Machine) -> mbspike_lif::Result<Memor
     let n_test = config.dataset.test_size.unwrap_or(info.n_test);
     let largest_set = n_train.max(n_test);
     let batch_size = config.train.batch_size.min(largest_set);
+    let n_batches = largest_set.div_ceil(batch_size.max(1)).min(N_BATCHES);
     let n_steps = config.encoder.time_steps;
     let network = config.network_config();
     let StepMemory { n_parameters, element_bytes, step_bytes } =
@@ -57,7 +59,7 @@ pub fn estimate(config: &Config, machine: &Machine) -> mbspike_lif::Result<Memor
     let parts = [
         PROGRAM_BYTES,
         dataset_bytes(&config.dataset),
-        N_BATCHES * sequences + samples,
+        n_batches as f64 * sequences + samples,
         weights,
         step_bytes,
     ];

@@ -7,11 +7,13 @@ use crate::check::execution;
 use crate::fused::n_shares;
 use crate::{Execution, Layer, NetworkConfig, Precision, Result};
 
-/// Sequences of the size of a layer's neurons that the layered execution holds at its peak: the current
-/// and its gradient, membranes and spikes, and what operations between them leave.
+/// Sequences of the size of a layer's neurons that the layered execution holds at its peak: currents,
+/// membranes, spikes and gradients, and what operations between them leave. Measured, as the others.
 const LAYERED_SEQUENCES: f64 = 4.0;
-/// The same for batch normalization: centred, scaled, and their gradients.
-const NORM_SEQUENCES: f64 = 5.0;
+/// The same in double precision, whose convolutions write out the patches that they multiply.
+const LAYERED_SEQUENCES_F64: f64 = 6.0;
+/// What batch normalization adds: centred, scaled and shifted, and their gradients.
+const NORM_SEQUENCES: f64 = 13.0;
 
 /// Memory of a network and of one training step. The numbers are floating-point, so that sizes beyond
 /// any machine do not overflow.
@@ -95,16 +97,18 @@ fn fused(
 fn layered(config: &NetworkConfig, n_steps: usize, batch_size: usize) -> Result<f64> {
     let shapes = config.arch.shapes()?;
     let samples = n_steps as f64 * batch_size as f64;
+    let is_f64 = config.precision == Precision::F64;
+    let n_sequences = if is_f64 { LAYERED_SEQUENCES_F64 } else { LAYERED_SEQUENCES };
     let per_sample = config.arch.layers.iter().zip(&shapes).map(|(layer, shape)| {
         let n = shape.n_elements() as f64;
         match layer {
-            Layer::Conv { .. } | Layer::Dense { .. } | Layer::Output { .. } => {
-                LAYERED_SEQUENCES * n
-            }
+            Layer::Conv { .. } | Layer::Dense { .. } | Layer::Output { .. } => n_sequences * n,
             Layer::BatchNorm => NORM_SEQUENCES * n,
             Layer::Pool { .. } | Layer::Dropout { .. } => 2.0 * n,
             Layer::Vote { .. } => 0.0,
         }
     });
-    Ok(samples * per_sample.sum::<f64>())
+    // The input is converted to another type.
+    let input = if is_f64 { config.arch.input.n_elements() as f64 } else { 0.0 };
+    Ok(samples * (per_sample.sum::<f64>() + input))
 }

@@ -314,7 +314,7 @@ fn what_cannot_run_exits_with_2_and_creates_nothing() {
 fn a_limit_on_memory_is_seen_and_a_key_overrides_it() {
     let case = Case::new(TINY);
     let limited = |arguments: &str| case.shell("ulimit -v 6000000;", arguments).output().unwrap();
-    let long = "check tiny.toml --set encoder.time_steps=100000 --set train.batch_size=10";
+    let long = "check tiny.toml --set encoder.time_steps=60000 --set train.batch_size=20";
     let output = limited(long);
     let message = text(&output.stderr);
     assert_eq!(code(&output), 2, "{message}");

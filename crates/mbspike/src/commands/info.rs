@@ -8,7 +8,7 @@ use mbspike_experiments::{environment, memory};
 use mbspike_lif::Arch;
 use serde_json::json;
 
-use super::{COMMIT, print_json, print_table};
+use super::{COMMIT, print_json, print_table, text_of};
 use crate::cli::InfoArgs;
 
 /// The peak memory of each run of a config, whether or not this machine has it.
