@@ -32,6 +32,8 @@ pub enum Command {
     Plot(PlotArgs),
     /// Put the results of a folder of runs on one page, from its saved results.
     Report(ReportArgs),
+    /// Bring runs of a version before 0.2 to the form of this one: checksums, and records in full.
+    Migrate(MigrateArgs),
     /// Evaluate a trained run on its test set.
     Eval(EvalArgs),
     /// Convert a trained run to 8-bit weights and whole numbers, and compare accuracies.
@@ -144,6 +146,18 @@ pub struct ReportArgs {
     /// The file to write; report.html or report.md in the folder without it.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Numbers of a publication to set beside, a TOML file such as configs/reference/thesis.toml.
+    #[arg(long, value_name = "FILE")]
+    pub reference: Option<PathBuf>,
+    /// Print the paths of what was written as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// The folder of one run, or a folder of runs.
+    pub folder: PathBuf,
     /// Print the paths of what was written as JSON.
     #[arg(long)]
     pub json: bool,

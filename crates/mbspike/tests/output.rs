@@ -361,3 +361,17 @@ fn a_resolved_config_is_printed_and_is_the_same_run() {
     std::fs::write(case.path("new.toml"), &new.stdout).unwrap();
     assert_eq!(code(&case.run(&["check", "new.toml"])), 0);
 }
+
+#[test]
+fn a_start_that_failed_does_not_keep_the_name() {
+    let case = Case::new(TINY);
+    let mnist =
+        ["run", "tiny.toml", "--set", "dataset.name=mnist", "--set", "dataset.path=nowhere"];
+    let failed = case.run(&mnist);
+    assert_eq!(code(&failed), 1, "{}", text(&failed.stderr));
+    let other = case.run(&["run", "tiny.toml", "--no-figures", "--set", "neuron.tau=3"]);
+    assert_eq!(code(&other), 0, "{}", text(&other.stderr));
+    // A run that was trained does.
+    let another = case.run(&["run", "tiny.toml", "--no-figures", "--set", "neuron.tau=4"]);
+    assert_eq!(code(&another), 2, "{}", text(&another.stderr));
+}

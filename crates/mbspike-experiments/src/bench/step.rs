@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::run::{Error, thread_pool};
-use crate::summary::median;
+use mbspike_results::median;
 
 /// Steps before the first that is timed.
 const N_WARM_UP: usize = 3;
