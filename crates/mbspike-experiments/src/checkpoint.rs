@@ -78,6 +78,28 @@ pub struct Progress {
     pub weights: Option<String>,
     /// Wall time so far, in seconds.
     pub wall_time_s: f64,
+    /// Times of the first [`N_STEP_TIMES`] iterations.
+    #[serde(default)]
+    pub first_step_times_s: Vec<f64>,
+    /// Times of the last [`N_STEP_TIMES`] iterations.
+    #[serde(default)]
+    pub last_step_times_s: VecDeque<f64>,
+}
+
+/// Iterations at the start and at the end of a run whose times are compared.
+pub const N_STEP_TIMES: usize = 100;
+
+impl Progress {
+    /// Takes note of the time of an iteration.
+    pub fn add_step_time(&mut self, time_s: f64) {
+        if self.first_step_times_s.len() < N_STEP_TIMES {
+            self.first_step_times_s.push(time_s);
+        }
+        self.last_step_times_s.push_back(time_s);
+        if self.last_step_times_s.len() > N_STEP_TIMES {
+            self.last_step_times_s.pop_front();
+        }
+    }
 }
 
 /// Sums over some iterations.
@@ -127,7 +149,7 @@ impl Tally {
         for (sum, position) in self.positions.iter_mut().zip(&activity.positions) {
             sum.0 += position.n_elements;
             sum.1 += position.n_nonzero;
-            sum.2 += position.sum;
+            sum.2 += position.sum.value();
         }
     }
 
@@ -153,10 +175,9 @@ impl Tally {
 
     /// What was seen at the measuring positions.
     pub fn activity(&self) -> Activity {
-        let positions = self
-            .positions
-            .iter()
-            .map(|&(n_elements, n_nonzero, sum)| PositionActivity { n_elements, n_nonzero, sum });
+        let positions = self.positions.iter().map(|&(n_elements, n_nonzero, sum)| {
+            PositionActivity { n_elements, n_nonzero, sum: sum.into() }
+        });
         Activity { positions: positions.collect() }
     }
 }

@@ -63,6 +63,8 @@ pub(crate) fn summarize(
         final_nonzero_rate: last.map_or_else(Vec::new, |epoch| epoch.test_nonzero_rate.clone()),
         final_mean_spike: last.map_or_else(Vec::new, |epoch| epoch.test_mean_spike.clone()),
         median_step_time_s: median(step_times),
+        first_steps_median_s: median(trainer.progress().first_step_times_s.clone()),
+        last_steps_median_s: median(trainer.progress().last_step_times_s.iter().copied().collect()),
         loader_share: (time_s > 0.0).then(|| waited_s / time_s),
         wall_time_s: trainer.progress().wall_time_s,
         n_parameters: parameters.iter().map(|p| p.var.elem_count() as u64).sum(),

@@ -267,6 +267,7 @@ impl<'a> Trainer<'a> {
             tally.time_s += time_s;
             tally.waited_s += waited_s;
         }
+        self.progress.add_step_time(time_s);
         self.progress.wall_time_s += time_s;
     }
 

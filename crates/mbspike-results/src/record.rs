@@ -149,6 +149,12 @@ pub struct Summary {
     pub final_mean_spike: Vec<f64>,
     /// Median over windows of the mean time of an iteration, in seconds.
     pub median_step_time_s: Option<f64>,
+    /// Median time of the first hundred iterations, in seconds.
+    #[serde(default)]
+    pub first_steps_median_s: Option<f64>,
+    /// The same of the last hundred.
+    #[serde(default)]
+    pub last_steps_median_s: Option<f64>,
     /// Share of all training iterations' time spent in waiting for data, in `0..=1`; absent without
     /// iterations.
     #[serde(default)]

@@ -421,9 +421,16 @@ pub struct BenchStepArgs {
     /// Set a key of the config, as for `run`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// Steps to time.
+    /// Steps to time, of a fresh network and of a trained one.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = positive)]
     pub steps: usize,
+    /// Iterations on the config's data that the trained network has behind it; 0 times the fresh
+    /// one alone.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pub warm_up: u64,
+    /// Take the trained network from this checkpoint.safetensors instead.
+    #[arg(long, value_name = "FILE", conflicts_with = "warm_up")]
+    pub checkpoint: Option<PathBuf>,
     /// What to compute on: cpu, cuda (the first GPU) or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceName,

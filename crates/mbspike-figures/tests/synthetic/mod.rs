@@ -87,6 +87,8 @@ pub fn write_run(folder: &Path, bits: u32, time_steps: usize, repeat: u32, n_epo
         final_nonzero_rate: rates(last),
         final_mean_spike: rates(last),
         median_step_time_s: Some(0.03),
+        first_steps_median_s: Some(0.03),
+        last_steps_median_s: Some(0.03),
         loader_share: Some(0.01),
         wall_time_s: 30.0,
         n_parameters: 11_240,

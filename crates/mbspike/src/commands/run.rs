@@ -44,7 +44,11 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Names on stderr what did not end well.
+/// What the step time of a run's last hundred iterations and that of its first may differ by without
+/// a word.
+const MOST_CHANGE: f64 = 1.5;
+
+/// Names on stderr what did not end well, and runs that did not go on as fast or slow as they began.
 fn complain(report: &Report) {
     for (id, error) in &report.failed {
         printer::complain(format_args!("error: {id} failed: {error}"));
@@ -52,6 +56,20 @@ fn complain(report: &Report) {
     for summary in &report.summaries {
         if let Some(cause) = &summary.cause {
             printer::complain(format_args!("error: {} diverged: {cause}", summary.id));
+        }
+    }
+    for summary in &report.summaries {
+        if let (Some(first), Some(last)) =
+            (summary.first_steps_median_s, summary.last_steps_median_s)
+            && (last > first * MOST_CHANGE || first > last * MOST_CHANGE)
+        {
+            let (id, first, last) = (&summary.id, 1e3 * first, 1e3 * last);
+            let message = format!(
+                "warning: {id}: an iteration took {first:.1} ms in the first hundred and {last:.1} ms \
+                 in the last hundred (median); either something else ran on this machine, or the \
+                 time of a step depends on the weights"
+            );
+            printer::complain(message);
         }
     }
     if !report.stopped.is_empty() {
