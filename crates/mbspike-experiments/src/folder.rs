@@ -135,10 +135,7 @@ impl Existing {
     fn read(folder: &Path) -> Result<Self, Error> {
         let mut there = Self::default();
         let mut runs = sub_folders(folder)?;
-        runs.retain(|run| {
-            let has = |file: &str| run.join(file).is_file();
-            has(CONFIG_FILE) && (has(STATE_FILE) || has(SUMMARY_FILE))
-        });
+        runs.retain(|run| has_results(run));
         // Of two that are one run, that which is over counts.
         runs.sort_by_key(|run| !run.join(SUMMARY_FILE).is_file());
         for run in runs {
@@ -210,8 +207,9 @@ pub(crate) fn read_point(run: &Path, settings: &[String]) -> Result<Point, Error
     Ok(points.next().expect("a config without a sweep is one run"))
 }
 
-/// Writes the plan of a sweep, unless the folder holds another experiment. The part `[sweep]` may differ:
-/// a sweep may be extended. To be called under the folder's lock.
+/// Refuses a folder that holds runs of another experiment. The part `[sweep]` may differ: a sweep may be
+/// extended. A start that failed before a run began does not keep the name. To be called under the
+/// folder's lock.
 pub(crate) fn check_sweep(folder: &Path, sweep: &Sweep) -> Result<(), Error> {
     // What was never started does not stand in the way of anything.
     if Existing::read(folder)?.folders.is_empty() {
@@ -220,9 +218,25 @@ pub(crate) fn check_sweep(folder: &Path, sweep: &Sweep) -> Result<(), Error> {
     let Some(Difference { key, there, here }) = Plan::difference(folder, &sweep.resolved)? else {
         return Ok(());
     };
+    let mut runs = sub_folders(folder)?.into_iter();
+    if !runs.any(|run| has_results(&run) || is_at_work(&run)) {
+        return Ok(());
+    }
     let or_absent = |value: Option<String>| value.unwrap_or_else(|| "absent".to_owned());
     let (path, there, here) = (folder.join(SWEEP_FILE), or_absent(there), or_absent(here));
     Err(Error::OtherConfig { path, key, there, here })
+}
+
+/// Whether a folder has a run with something to lose.
+fn has_results(run: &Path) -> bool {
+    let has = |file: &str| run.join(file).is_file();
+    has(CONFIG_FILE) && (has(STATE_FILE) || has(SUMMARY_FILE))
+}
+
+/// Whether a process is running a run right now.
+fn is_at_work(run: &Path) -> bool {
+    let locked = run.join(CONFIG_FILE).is_file().then(|| Lock::try_lock(run));
+    matches!(locked, Some(Err(mbspike_results::Error::Locked(_))))
 }
 
 /// Writes the plan of a sweep. To be called under the folder's lock.

@@ -93,6 +93,20 @@ fn what_decides_no_result_makes_no_other_run() {
 }
 
 #[test]
+fn a_start_that_failed_does_not_keep_the_name() {
+    let out = tempfile::tempdir().unwrap();
+    let start = |settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let sweep = Sweep::parse(Path::new("tiny.toml"), BASE, &settings).unwrap();
+        let options = Options { out: out.path().to_owned(), ..Options::default() };
+        run_sweep(&sweep, &options, &NullObserver, &AtomicBool::new(false))
+    };
+    start(&["dataset.name=fashion-mnist", "dataset.path=/nowhere"]).unwrap_err();
+    assert_eq!(start(&[]).unwrap().summaries.len(), 1);
+    assert!(start(&["train.epochs=2"]).is_err(), "now it is taken");
+}
+
+#[test]
 fn one_run_asked_for_twice_is_refused_with_both_places() {
     for (sweep, line, other) in [
         ("[sweep]\n\"neuron.bits\" = [1, 2, 1]\n", 21, 21),

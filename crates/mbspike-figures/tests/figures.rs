@@ -143,31 +143,41 @@ fn a_reference_that_never_reached_the_target_makes_ratios_upper_bounds() {
     assert!(svg.contains("not reached by every repeat: at most"));
 }
 
+/// Every file in a folder of figures is whole, and what its name says.
+fn check_files(folder: &std::path::Path) {
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let (begin, end): (&[u8], &[u8]) = match path.extension().unwrap().to_str().unwrap() {
+            "png" => (b"\x89PNG\r\n", b"IEND\xaeB`\x82"),
+            "svg" => (b"<svg ", b"</svg>\n"),
+            other => panic!("{other}: {}", path.display()),
+        };
+        assert!(bytes.starts_with(begin) && bytes.ends_with(end), "{}", path.display());
+    }
+}
+
 #[test]
 fn fifty_rounds_of_three_at_once_leave_whole_files_of_the_right_type() {
     let folder = tempfile::tempdir().unwrap();
-    // Without epochs there are the neuron's figures and no more, which are soon drawn.
-    write_run(folder.path(), 2, 4, 1, 0);
-    let (neuron, options, mut names) = (neuron(), TargetOptions::default(), Vec::new());
+    write_run(folder.path(), 2, 4, 1, 1);
+    let figure = figure::final_accuracy(&RunSet::read(folder.path()).unwrap()).unwrap();
+    let into = folder.path().join("figures");
+    std::fs::create_dir(&into).unwrap();
     for _ in 0..50 {
         std::thread::scope(|scope| {
-            let draw = || draw_all(folder.path(), &options, Some(&neuron)).unwrap();
-            let all = [scope.spawn(draw), scope.spawn(draw), scope.spawn(draw)];
-            for drawn in all {
-                names = drawn.join().unwrap();
-            }
+            (0..3).for_each(|_| drop(scope.spawn(|| figure.save(&into).unwrap())));
         });
-        for file in std::fs::read_dir(folder.path().join("figures")).unwrap() {
-            let path = file.unwrap().path();
-            let bytes = std::fs::read(&path).unwrap();
-            let (begin, end): (&[u8], &[u8]) = match path.extension().unwrap().to_str().unwrap() {
-                "png" => (b"\x89PNG\r\n", b"IEND\xaeB`\x82"),
-                "svg" => (b"<svg ", b"</svg>\n"),
-                other => panic!("{other}: {}", path.display()),
-            };
-            assert!(bytes.starts_with(begin) && bytes.ends_with(end), "{}", path.display());
-            assert!(names.contains(&path), "{}", path.display());
-        }
+        check_files(&into);
+        assert_eq!(std::fs::read_dir(&into).unwrap().count(), 2);
+    }
+    // All figures, under the folder's lock.
+    for _ in 0..2 {
+        std::thread::scope(|scope| {
+            let draw = || draw_all(folder.path(), &TargetOptions::default(), None).unwrap();
+            (0..3).for_each(|_| drop(scope.spawn(draw)));
+        });
+        check_files(&into);
     }
 }
 

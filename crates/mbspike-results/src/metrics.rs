@@ -4,28 +4,10 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use mbspike_files::RunningChecksum;
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::mark::MetricsMark;
 use crate::record::Record;
-
-/// The part of a `metrics.jsonl` that belongs to a checkpoint or to a run that is over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MetricsMark {
-    /// Its length.
-    pub bytes: u64,
-    /// Its checksum, 16 hexadecimal digits.
-    pub checksum: String,
-}
-
-impl MetricsMark {
-    /// Of the first bytes of a file.
-    fn of(bytes: &[u8]) -> Self {
-        let mut checksum = RunningChecksum::new();
-        checksum.update(bytes);
-        Self { bytes: bytes.len() as u64, checksum: checksum.checksum().to_string() }
-    }
-}
 
 /// What to do about a damaged `metrics.jsonl`.
 const REMEDY: &str = "the run must be done again: remove its folder";

@@ -8,7 +8,7 @@ use mbspike_energy::{
 };
 use serde::Serialize;
 
-use super::save::read_counts;
+use super::counts::read_counts;
 use crate::error::{Error, Result};
 use crate::files::{SUMMARY_FILE, read_summary, runs_over};
 use crate::record::{Status, Summary};

@@ -1,12 +1,14 @@
 //! Energy of trained runs, from what their networks were counted to do.
 
+mod counts;
 mod estimate;
 mod group;
 mod save;
 
+pub use counts::{OPERATIONS_FILE, read_counts, write_counts};
 pub use estimate::{
     Model, RunEnergy, RunEstimate, TrainingEnergy, builtin_hardware, estimate_run, from_records,
     runs_in,
 };
 pub use group::{EnergyGroup, EnergySweep};
-pub use save::{CSV_FILE, LAYERS_FILE, OPERATIONS_FILE, read_counts, save, write_counts};
+pub use save::{CSV_FILE, LAYERS_FILE, save};
