@@ -211,10 +211,6 @@ pub(crate) fn read_point(run: &Path, settings: &[String]) -> Result<Point, Error
 /// extended. A start that failed before a run began does not keep the name. To be called under the
 /// folder's lock.
 pub(crate) fn check_sweep(folder: &Path, sweep: &Sweep) -> Result<(), Error> {
-    // What was never started does not stand in the way of anything.
-    if Existing::read(folder)?.folders.is_empty() {
-        return Ok(());
-    }
     let Some(Difference { key, there, here }) = Plan::difference(folder, &sweep.resolved)? else {
         return Ok(());
     };
