@@ -4,6 +4,7 @@
     cargo build --release
     python3 scripts/compare_peers.py            # batch 128, T = 10, 1, 2, 4 and 8 bits
     python3 scripts/compare_peers.py --full     # the whole grid: about half an hour
+    python3 scripts/compare_peers.py --zoo      # other networks, in f32 and bf16
 
 Makes a virtual environment with torch, spikingjelly, snntorch and norse (about 5 GB) under
 target/peers unless --python names one that has them. Every framework trains the network
@@ -312,6 +313,7 @@ def main():
     parser.add_argument("--warm-up", type=int, default=300,
                         help="iterations behind the trained network, in whole epochs")
     parser.add_argument("--full", action="store_true", help="bits x batch x T")
+    parser.add_argument("--zoo", action="store_true", help="the networks of peer_zoo.py")
     parser.add_argument("--thesis-loop", action="store_true", help="time the thesis's own spike too")
     parser.add_argument("--worker")
     parser.add_argument("--bits", type=int)
@@ -327,6 +329,10 @@ def main():
             subprocess.run([sys.executable, "-m", "venv", folder], check=True)
             subprocess.run([args.python, "-m", "pip", "install", "--quiet", "torch",
                             "spikingjelly", "snntorch", "norse", "safetensors"], check=True)
+    if args.zoo:
+        import peer_zoo
+
+        return peer_zoo.main(args)
     print(f"{args.threads} threads, {args.rounds} rounds of {args.block} steps")
     print("| bits | batch | T | network | program | step (ms) | times mbspike's step (min–max) "
           "| times its forward pass | peak memory (MB) |")

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Device, Tensor};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::{Real, Result, read};
 
@@ -62,37 +62,61 @@ fn two_sum(a: f64, b: f64) -> (f64, f64) {
     (sum, (a - (sum - b_of_sum)) + (b - b_of_sum))
 }
 
-/// Number of non-zero elements and sum of all of them, in one pass. NaN counts as non-zero.
-pub fn count<T: Real>(values: &[T]) -> (u64, Sum) {
-    Arch::new().dispatch(|| {
+struct CountAndSum<'a, T>(&'a [T]);
+
+impl<T: Real> WithSimd for CountAndSum<'_, T> {
+    type Output = (u64, Sum);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> (u64, Sum) {
         let (mut n, mut total) = (0, Sum::default());
-        for block in values.chunks(BLOCK) {
+        for block in self.0.chunks(BLOCK) {
             let (mut n_lanes, mut sum) = ([0_u32; LANES], [0.0_f64; LANES]);
             let (chunks, rest) = block.as_chunks::<LANES>();
             for chunk in chunks {
-                for ((n, sum), v) in n_lanes.iter_mut().zip(&mut sum).zip(chunk) {
-                    *n += u32::from(*v != T::zero());
-                    *sum += v.as_f64();
+                for i in 0..LANES {
+                    n_lanes[i] += u32::from(chunk[i] != T::zero());
+                    sum[i] += chunk[i].as_f64();
                 }
             }
-            for ((n, sum), v) in n_lanes.iter_mut().zip(&mut sum).zip(rest) {
-                *n += u32::from(*v != T::zero());
-                *sum += v.as_f64();
+            for (i, v) in rest.iter().enumerate() {
+                n_lanes[i] += u32::from(*v != T::zero());
+                sum[i] += v.as_f64();
             }
             n += u64::from(n_lanes.into_iter().sum::<u32>());
             total.add(sum.into_iter().sum());
         }
         (n, total)
-    })
+    }
+}
+
+/// Number of non-zero elements and sum of all of them, in one pass. NaN counts as non-zero.
+pub fn count<T: Real>(values: &[T]) -> (u64, Sum) {
+    Arch::new().dispatch(CountAndSum(values))
+}
+
+struct CountNonzero<'a, T>(&'a [T]);
+
+impl<T: Real> WithSimd for CountNonzero<'_, T> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        let mut n = 0;
+        for block in self.0.chunks(BLOCK) {
+            let mut of_block = 0_u32;
+            for v in block {
+                of_block += u32::from(*v != T::zero());
+            }
+            n += of_block as usize;
+        }
+        n
+    }
 }
 
 /// Number of non-zero elements. NaN counts as non-zero.
 pub fn n_nonzero<T: Real>(values: &[T]) -> usize {
-    Arch::new().dispatch(|| {
-        let of_block =
-            |block: &[T]| block.iter().map(|v| u32::from(*v != T::zero())).sum::<u32>() as usize;
-        values.chunks(BLOCK).map(of_block).sum()
-    })
+    Arch::new().dispatch(CountNonzero(values))
 }
 
 /// What was counted at one position.

@@ -3,6 +3,8 @@
 //!
 //! * [`lif`]: leaky integrate-and-fire neurons, forward and backward, fused over time.
 //! * [`conv`], [`dense`], [`pool`]: convolutions and dense layers that skip zeros, and pooling.
+//! * [`product`] and [`norm`]: products of matrices that may be sparse, and batch normalization, for
+//!   layers that are computed a batch at a time.
 //! * [`spike`]: the spike function alone, for neurons that are put together from tensor operations.
 //! * [`Surrogate`]: the derivatives that stand for that of the spike function.
 //! * [`philox`] and [`poisson`]: counter-based random numbers and Poisson spike trains.
@@ -24,9 +26,11 @@ pub mod dense;
 mod device;
 mod error;
 pub mod lif;
+pub mod norm;
 pub mod philox;
 pub mod poisson;
 pub mod pool;
+pub mod product;
 mod real;
 pub mod spike;
 mod surrogate;

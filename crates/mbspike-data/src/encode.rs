@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event_transforms::EventTransforms;
 use crate::frames::{MAX_FRAMES, Origin, Slicing, View, accumulate};
-use crate::{Error, Events, Result, SampleSet, Split};
+use crate::{AugmentConfig, Error, Events, Result, SampleSet, Split};
 
 /// How samples become sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +147,17 @@ impl EncoderConfig {
             EncoderKind::EventFrame => InputCode::Counts,
             EncoderKind::Direct if self.normalizes() => InputCode::Analog,
             EncoderKind::Direct => InputCode::levels_of_bits(u8::BITS),
+        }
+    }
+
+    /// What the numbers are that it makes of samples that may be mixed before: a share of a spike is
+    /// still drawn as a whole one, but shares of intensities and counts are any numbers.
+    pub fn code_of_mixed(&self, augment: &AugmentConfig) -> InputCode {
+        match self.kind {
+            EncoderKind::Direct | EncoderKind::EventFrame if augment.mixup_alpha > 0.0 => {
+                InputCode::Analog
+            }
+            _ => self.code(),
         }
     }
 

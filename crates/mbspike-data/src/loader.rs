@@ -12,7 +12,7 @@ use mbspike_core::philox::Place;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use crate::encode::{EncodeKey, EncoderConfig, EncoderKind};
+use crate::encode::{EncodeKey, EncoderConfig};
 use crate::event_transforms::EventTransforms;
 use crate::frame_cache::FrameCache;
 use crate::{AugmentConfig, Error, EventSet, Result, SampleSet, Split, shuffled};
@@ -162,13 +162,7 @@ impl Loader {
     /// What the numbers of its batches are: those of the encoder, but where samples are mixed
     /// before they become currents or counts.
     pub fn code(&self) -> InputCode {
-        let LoaderConfig { encoder, augment, .. } = &self.config;
-        match encoder.kind {
-            EncoderKind::Direct | EncoderKind::EventFrame if augment.mixup_alpha > 0.0 => {
-                InputCode::Analog
-            }
-            _ => encoder.code(),
-        }
+        self.config.encoder.code_of_mixed(&self.config.augment)
     }
 
     /// The set that is loaded.

@@ -97,7 +97,7 @@ impl OperationCounts {
     }
 }
 
-/// The sizes that the fan-out of a convolution with stride 1 depends on.
+/// The sizes that the fan-out of a convolution depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvolutionShape {
     /// Rows of the input.
@@ -108,7 +108,11 @@ pub struct ConvolutionShape {
     pub kernel: usize,
     /// Zeros added on each side.
     pub padding: usize,
-    /// Channels of the output.
+    /// Steps between outputs.
+    pub stride: usize,
+    /// Steps between the kernel's taps.
+    pub dilation: usize,
+    /// Channels of the output that see a channel of the input: all, or those of its group.
     pub out_channels: usize,
 }
 
@@ -116,12 +120,18 @@ impl ConvolutionShape {
     /// For each pixel of the input, row by row, the weights that a spike there goes through:
     /// `out_channels · kernel²` in the middle, fewer at borders.
     pub fn fan_out(&self) -> Vec<u64> {
+        let reach = self.dilation * (self.kernel - 1) + 1;
         let places = |at: usize, size: usize| {
-            let n_outputs = (size + 2 * self.padding + 1).saturating_sub(self.kernel);
-            // Output o covers inputs o − padding .. o − padding + kernel.
-            let last = (at + self.padding + 1).min(n_outputs);
-            let first = (at + self.padding + 1).saturating_sub(self.kernel);
-            last.saturating_sub(first)
+            let n_outputs = match (size + 2 * self.padding).checked_sub(reach) {
+                Some(room) => room / self.stride + 1,
+                None => 0,
+            };
+            // Tap k of output o is at input o · stride − padding + k · dilation.
+            let output = |k: usize| {
+                let from = (at + self.padding).checked_sub(k * self.dilation)?;
+                from.is_multiple_of(self.stride).then_some(from / self.stride)
+            };
+            (0..self.kernel).filter(|k| output(*k).is_some_and(|o| o < n_outputs)).count()
         };
         let columns: Vec<usize> = (0..self.width).map(|x| places(x, self.width)).collect();
         let rows = (0..self.height).map(|y| places(y, self.height));
@@ -143,6 +153,8 @@ mod tests {
             width,
             kernel,
             padding,
+            stride: 1,
+            dilation: 1,
             out_channels: 1,
         };
         // Rows: a single row is seen by the kernel's middle row only.
@@ -156,13 +168,25 @@ mod tests {
 
     #[test]
     fn fan_outs_agree_with_plain_loops() {
-        for (height, width, kernel, padding) in [(6, 5, 5, 2), (4, 7, 3, 0), (5, 5, 1, 0)] {
-            let shape = ConvolutionShape { height, width, kernel, padding, out_channels: 3 };
+        for (height, width, kernel, padding, stride, dilation) in [
+            (6, 5, 5, 2, 1, 1),
+            (4, 7, 3, 0, 1, 1),
+            (5, 5, 1, 0, 1, 1),
+            (6, 7, 3, 1, 2, 1),
+            (9, 8, 5, 2, 3, 1),
+            (5, 5, 1, 0, 2, 1),
+            (7, 9, 3, 2, 1, 2),
+            (9, 9, 3, 1, 2, 2),
+        ] {
+            let out_channels = 3;
+            let shape =
+                ConvolutionShape { height, width, kernel, padding, stride, dilation, out_channels };
             let mut expected = vec![0; height * width];
-            for y in 0..=height + 2 * padding - kernel {
-                for x in 0..=width + 2 * padding - kernel {
+            let reach = dilation * (kernel - 1);
+            for y in (0..height + 2 * padding - reach).step_by(stride) {
+                for x in (0..width + 2 * padding - reach).step_by(stride) {
                     for (ky, kx) in (0..kernel * kernel).map(|k| (k / kernel, k % kernel)) {
-                        let (iy, ix) = (y + ky, x + kx);
+                        let (iy, ix) = (y + ky * dilation, x + kx * dilation);
                         let inside = (padding..height + padding).contains(&iy)
                             && (padding..width + padding).contains(&ix);
                         if inside {

@@ -76,6 +76,8 @@ fn synapses_without_padding() {
         width: height,
         kernel: 5,
         padding: 2,
+        stride: 1,
+        dilation: 1,
         out_channels,
     };
     assert_eq!(conv(28, 8).fan_out().iter().sum::<u64>(), 143_648);

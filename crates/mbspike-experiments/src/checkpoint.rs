@@ -232,6 +232,11 @@ pub fn save_averaged_weights(
 /// # Errors
 /// If the file is damaged, lacks a weight, or has one of another shape or type.
 pub fn load_weights(file: &Path, network: &Network) -> Result<(), Error> {
+    if !file.exists() {
+        let message = "there is no such file: the run has not come to its first checkpoint, or it \
+                       diverged or failed before";
+        return Err(Error::Content { path: file.to_owned(), message: message.to_owned() });
+    }
     let (tensors, _) = read(file)?;
     restore(file, network, &tensors)
 }

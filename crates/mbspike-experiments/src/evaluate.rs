@@ -74,33 +74,71 @@ pub fn evaluate(
             return Ok(None);
         }
         let batch = batch?;
-        let n = batch.len();
         let (x_seq, targets) = batch.into_tensors(network.device())?;
         let prediction = pool.install(|| network.predict_deferred(&x_seq))?;
         let logits = &prediction.logits;
         let classes = (first_largest(&targets)?, first_largest(logits)?);
         let targets = targets.to_dtype(logits.dtype())?;
         let loss = loss.forward_tensor(logits, &targets)?.to_dtype(DType::F64)?;
-        unread.push((n, classes, loss, prediction.activity));
+        unread.push((classes, loss, prediction.activity));
         on_batch(index + 1);
     }
-    let n_classes = network.config().arch.n_classes();
-    let mut confusion = vec![vec![0; n_classes]; n_classes];
-    let (mut n_samples, mut loss_sum) = (0, 0.0);
-    let mut activity = Activity::default();
-    for (n, (labels, predicted), loss, counts) in unread {
-        n_samples += n;
-        let predicted = predicted.to_vec1::<u32>()?;
-        for (label, predicted) in labels.to_vec1::<u32>()?.into_iter().zip(predicted) {
-            confusion[label as usize][predicted as usize] += 1;
-        }
-        loss_sum += loss.to_scalar::<f64>()? * n as f64;
-        activity.merge(&Activity::read(&counts)?);
+    let mut tally = Tally::new(network.config().arch.n_classes());
+    for (classes, loss, counts) in unread {
+        tally.add_classes(&classes, &loss, &Activity::read(&counts)?)?;
     }
-    let n = n_samples.max(1) as f64;
-    let n_correct: u64 = confusion.iter().enumerate().map(|(class, row)| row[class]).sum();
-    let accuracy = n_correct as f64 / n;
-    Ok(Some(Evaluation { loss: loss_sum / n, accuracy, confusion, activity }))
+    Ok(Some(tally.evaluation()))
+}
+
+/// Sums over samples that were evaluated.
+pub(crate) struct Tally {
+    n_samples: usize,
+    loss: f64,
+    confusion: Vec<Vec<u64>>,
+    activity: Activity,
+}
+
+impl Tally {
+    pub(crate) fn new(n_classes: usize) -> Self {
+        let confusion = vec![vec![0; n_classes]; n_classes];
+        Self { n_samples: 0, loss: 0.0, confusion, activity: Activity::default() }
+    }
+
+    /// A batch's scores and targets, both `[B, n_classes]`, its mean loss and activity.
+    pub(crate) fn add(
+        &mut self,
+        scores: &Tensor,
+        targets: &Tensor,
+        loss: &Tensor,
+        activity: &Activity,
+    ) -> Result<(), Error> {
+        self.add_classes(&(first_largest(targets)?, first_largest(scores)?), loss, activity)
+    }
+
+    /// A batch's labels and the classes it was given, both `[B]`.
+    fn add_classes(
+        &mut self,
+        (labels, given): &(Tensor, Tensor),
+        loss: &Tensor,
+        activity: &Activity,
+    ) -> Result<(), Error> {
+        let labels = labels.to_vec1::<u32>()?;
+        self.n_samples += labels.len();
+        self.loss += loss.to_dtype(DType::F64)?.to_scalar::<f64>()? * labels.len() as f64;
+        for (label, given) in labels.into_iter().zip(given.to_vec1::<u32>()?) {
+            self.confusion[label as usize][given as usize] += 1;
+        }
+        self.activity.merge(activity);
+        Ok(())
+    }
+
+    pub(crate) fn evaluation(self) -> Evaluation {
+        let n = self.n_samples.max(1) as f64;
+        let right = self.confusion.iter().enumerate().map(|(class, row)| row[class]);
+        let accuracy = right.sum::<u64>() as f64 / n;
+        let Self { loss, confusion, activity, .. } = self;
+        Evaluation { loss: loss / n, accuracy, confusion, activity }
+    }
 }
 
 /// Number of samples whose largest logit is at the most probable class of their target, a scalar on

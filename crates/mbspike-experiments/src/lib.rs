@@ -7,6 +7,7 @@ pub mod config;
 pub mod energy;
 mod error;
 pub mod evaluate;
+pub mod exchange;
 mod folder;
 pub mod machine;
 pub mod memory;

@@ -76,7 +76,12 @@ pub trait Observer: Sync {
 #[derive(Debug, Clone, Copy)]
 pub enum RunEnd<'a> {
     /// All epochs are done, or it diverged: the summary says.
-    Over(&'a Summary),
+    Over {
+        /// The run in one record.
+        summary: &'a Summary,
+        /// Whether it has left a checkpoint.
+        has_checkpoint: bool,
+    },
     /// It was asked to stop and has left a checkpoint.
     Stopped,
     /// It failed.

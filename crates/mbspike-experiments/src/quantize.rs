@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{self, CHECKPOINT_FILE, Error as FileError};
 use crate::config::Config;
 use crate::error::Error;
-use crate::evaluate::{self, EPOCH, evaluate, n_correct_of};
+use crate::evaluate::{self, EPOCH, Evaluation, evaluate};
 use crate::folder::read_point;
 use crate::observer::Observer;
 use crate::pool::thread_pool;
@@ -52,8 +52,12 @@ pub struct QuantizationReport {
     pub n_samples: usize,
     /// What the network of whole numbers is, but for its weights.
     pub network: IntegerConfig,
-    /// Accuracies, the network as it was trained first, that of whole numbers last.
+    /// Where activity is measured: `input`, `lif1`, ….
+    pub positions: Vec<String>,
+    /// The network as it was trained first, that of whole numbers last.
     pub variants: Vec<Variant>,
+    /// Layers that are silent in the last of them and were not in the first.
+    pub silent: Vec<SilentLayer>,
 }
 
 /// What [`VARIANTS_FILE`] holds.
@@ -71,6 +75,55 @@ pub struct Variant {
     pub precision: Option<Precision>,
     /// Share of test samples classified as their label, in `0..=1`.
     pub test_accuracy: f64,
+    /// Mean loss of a test sample.
+    pub test_loss: f64,
+    /// Test samples by their label (rows) and the class they were given (columns).
+    pub confusion: Vec<Vec<u64>>,
+    /// Share of non-zero elements at each of [`QuantizationReport::positions`], in `0..=1`.
+    pub nonzero_rate: Vec<f64>,
+    /// Mean spike value at each position, in `0..=1`.
+    pub mean_spike: Vec<f64>,
+}
+
+impl Variant {
+    fn new(kind: VariantKind, precision: Option<Precision>, evaluation: Evaluation) -> Self {
+        Self {
+            kind,
+            precision,
+            test_accuracy: evaluation.accuracy,
+            test_loss: evaluation.loss,
+            nonzero_rate: evaluation.activity.nonzero_rate(),
+            mean_spike: evaluation.activity.mean_value(),
+            confusion: evaluation.confusion,
+        }
+    }
+}
+
+/// A layer that spikes less than this share of what it did before is silent.
+const SILENT_SHARE: f64 = 0.1;
+
+/// A layer that quantization made silent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SilentLayer {
+    /// Its position.
+    pub position: String,
+    /// Its share of non-zero spikes before.
+    pub before: f64,
+    /// And after.
+    pub after: f64,
+}
+
+/// The layers whose share of non-zero spikes fell below a tenth of what it was.
+fn silent_layers(positions: &[String], before: &[f64], after: &[f64]) -> Vec<SilentLayer> {
+    let layers = positions.iter().zip(before.iter().zip(after));
+    layers
+        .filter(|(_, (before, after))| **after < SILENT_SHARE * **before)
+        .map(|(position, (before, after))| SilentLayer {
+            position: position.clone(),
+            before: *before,
+            after: *after,
+        })
+        .collect()
 }
 
 /// What [`evaluate_quantized`] finds.
@@ -83,6 +136,16 @@ pub struct QuantizedEvaluation {
     pub n_samples: usize,
     /// Share of them classified as their label, in `0..=1`.
     pub test_accuracy: f64,
+    /// Mean loss of a sample.
+    pub test_loss: f64,
+    /// Samples by their label (rows) and the class they were given (columns).
+    pub confusion: Vec<Vec<u64>>,
+    /// Where activity is measured: `input`, `lif1`, ….
+    pub positions: Vec<String>,
+    /// Share of non-zero elements at each position, in `0..=1`.
+    pub nonzero_rate: Vec<f64>,
+    /// Mean spike value at each position, in `0..=1`.
+    pub mean_spike: Vec<f64>,
 }
 
 /// Converts the checkpoint of the run in `folder` to a network of whole numbers, saves it there as
@@ -121,6 +184,7 @@ pub fn quantize_run(
     let integer = IntegerNetwork::from_network(&trained, range, config.encoder.time_steps)?;
 
     let mut variants = vec![];
+    let positions = trained.positions().to_vec();
     let is_plain = config.train.quantization.is_none();
     let as_trained = config.train.precision;
     let mut networks = vec![(VariantKind::AsTrained, as_trained, trained)];
@@ -150,11 +214,20 @@ pub fn quantize_run(
         else {
             return Ok(None);
         };
-        let precision = Some(precision);
-        variants.push(Variant { kind, precision, test_accuracy: evaluation.accuracy });
+        if !evaluation.loss.is_finite() {
+            let path = folder.join(CHECKPOINT_FILE);
+            return Err(Error::NotFinite { path, what: "the test loss", value: evaluation.loss });
+        }
+        variants.push(Variant::new(kind, Some(precision), evaluation));
     }
-    let Some(test_accuracy) = setting.evaluate(&integer, &test)? else { return Ok(None) };
-    variants.push(Variant { kind: VariantKind::Integer, precision: None, test_accuracy });
+    let Some(evaluation) = setting.evaluate(&integer, &test)? else { return Ok(None) };
+    variants.push(Variant::new(VariantKind::Integer, None, evaluation));
+    let silent = match &variants[..] {
+        [trained, .., whole] => {
+            silent_layers(&positions, &trained.nonzero_rate, &whole.nonzero_rate)
+        }
+        _ => vec![],
+    };
 
     let file = folder.join(QUANTIZED_FILE);
     save(&file, &integer)?;
@@ -164,7 +237,9 @@ pub fn quantize_run(
         file,
         n_samples: test.set().len(),
         network: integer.config().clone(),
+        positions,
         variants,
+        silent,
     }))
 }
 
@@ -191,11 +266,22 @@ pub fn evaluate_quantized(
     let pool = thread_pool()?;
     let test = evaluate::loader(&point.config, dataset.test)?.with_pool(Arc::clone(&pool));
     let setting = Setting { point, observer, stop, pool: &pool };
-    Ok(setting.evaluate(&integer, &test)?.map(|test_accuracy| QuantizedEvaluation {
+    Ok(setting.evaluate(&integer, &test)?.map(|evaluation| QuantizedEvaluation {
         folder: folder.to_owned(),
         n_samples: test.set().len(),
-        test_accuracy,
+        test_accuracy: evaluation.accuracy,
+        test_loss: evaluation.loss,
+        positions: positions_of(&integer),
+        nonzero_rate: evaluation.activity.nonzero_rate(),
+        mean_spike: evaluation.activity.mean_value(),
+        confusion: evaluation.confusion,
     }))
+}
+
+/// `input`, `lif1`, …
+fn positions_of(network: &IntegerNetwork) -> Vec<String> {
+    let neurons = (1..=network.config().neurons.len()).map(|i| format!("lif{i}"));
+    std::iter::once("input".to_owned()).chain(neurons).collect()
 }
 
 fn load(folder: &Path, config: &Config) -> Result<Network, Error> {
@@ -214,7 +300,7 @@ struct Setting<'a> {
 impl Setting<'_> {
     /// The range of all inputs that `loader` makes.
     fn calibrate(&self, loader: &Loader) -> Result<Option<InputRange>, Error> {
-        let mut range = InputRange::default();
+        let mut range = InputRange::of(self.point.config.encoder.code());
         for (index, batch) in loader.epoch(EPOCH, 0).enumerate() {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -225,21 +311,27 @@ impl Setting<'_> {
         Ok(Some(range))
     }
 
-    /// The accuracy of a network of whole numbers.
-    fn evaluate(&self, network: &IntegerNetwork, loader: &Loader) -> Result<Option<f64>, Error> {
-        let (mut n_samples, mut n_correct) = (0, 0);
+    /// What a network of whole numbers does.
+    fn evaluate(
+        &self,
+        network: &IntegerNetwork,
+        loader: &Loader,
+    ) -> Result<Option<Evaluation>, Error> {
+        let config = &self.point.config;
+        let mut tally = evaluate::Tally::new(config.network.arch.n_classes());
         for (index, batch) in loader.epoch(EPOCH, 0).enumerate() {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let batch = batch?;
-            n_samples += batch.len();
-            let (x_seq, targets) = batch.into_tensors(&Device::Cpu)?;
-            let scores = self.pool.install(|| network.predict(&x_seq))?;
-            n_correct += n_correct_of(&scores, &targets)?.to_scalar::<u32>()? as usize;
+            let (x_seq, targets) = batch?.into_tensors(&Device::Cpu)?;
+            let (scores, activity) = self.pool.install(|| network.predict_with_activity(&x_seq))?;
+            let logits = network.logits(&scores, x_seq.dim(0)?, config.neuron.v_threshold)?;
+            let targets = targets.to_dtype(logits.dtype())?;
+            let loss = config.loss().forward_tensor(&logits, &targets)?;
+            tally.add(&scores, &targets, &loss, &activity)?;
             self.observer.on_quantization(self.point, "integer", index + 1, loader.n_batches());
         }
-        Ok(Some(n_correct as f64 / n_samples.max(1) as f64))
+        Ok(Some(tally.evaluation()))
     }
 }
 
@@ -323,4 +415,18 @@ fn read(file: &Path) -> Result<IntegerNetwork, Error> {
     let weights = weights.collect::<Result<Vec<_>, FileError>>()?;
     let network = IntegerNetwork::new(config, weights);
     Ok(network.map_err(|error| fail(error.to_string()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SilentLayer, silent_layers};
+
+    #[test]
+    fn a_layer_that_lost_nine_tenths_of_its_spikes_is_silent() {
+        let positions = ["input", "lif1", "lif2", "lif3"].map(str::to_owned);
+        let (before, after) = ([0.4, 0.2, 0.0, 0.1], [0.4, 0.019, 0.0, 0.011]);
+        let silent = silent_layers(&positions, &before, &after);
+        let lif1 = SilentLayer { position: "lif1".to_owned(), before: 0.2, after: 0.019 };
+        assert_eq!(silent, [lif1]);
+    }
 }

@@ -152,7 +152,7 @@ pub fn run_sweep(
                 observer.on_run_end(point, &outcome.end());
                 outcome
             };
-            let is_over = matches!(outcome, Outcome::Over(_));
+            let is_over = matches!(outcome, Outcome::Over(..));
             outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((index, outcome));
             if is_over {
                 write_tables(&folder)?;
@@ -188,7 +188,7 @@ pub fn run_sweep(
     let mut report = Report { folder: folder.clone(), ..Report::default() };
     for (index, outcome) in outcomes {
         match outcome {
-            Outcome::Over(_) => {}
+            Outcome::Over(..) => {}
             Outcome::Stopped => report.stopped.push(to_run[index].point.id.clone()),
             Outcome::Failed(error) => report.failed.push((to_run[index].point.id.clone(), error)),
         }
@@ -203,7 +203,8 @@ pub fn run_sweep(
 }
 
 enum Outcome {
-    Over(Box<Summary>),
+    /// With whether a checkpoint is there.
+    Over(Box<Summary>, bool),
     Stopped,
     Failed(Error),
 }
@@ -211,7 +212,9 @@ enum Outcome {
 impl Outcome {
     fn end(&self) -> RunEnd<'_> {
         match self {
-            Self::Over(summary) => RunEnd::Over(summary),
+            Self::Over(summary, has_checkpoint) => {
+                RunEnd::Over { summary, has_checkpoint: *has_checkpoint }
+            }
             Self::Stopped => RunEnd::Stopped,
             Self::Failed(error) => RunEnd::Failed(error),
         }
@@ -235,7 +238,7 @@ fn run_place(place: &Place, setting: Setting<'_>) -> Result<Outcome, Error> {
     }
     let summary = summarize(place, &trainer, &end, setting)?;
     write_json(&folder.join(SUMMARY_FILE), &summary)?;
-    Ok(Outcome::Over(Box::new(summary)))
+    Ok(Outcome::Over(Box::new(summary), folder.join(CHECKPOINT_FILE).is_file()))
 }
 
 /// Loads each dataset once.

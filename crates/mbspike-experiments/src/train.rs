@@ -216,6 +216,11 @@ impl<'a> Trainer<'a> {
             clip_grad_norm(&mut gradients, max_norm)?;
         }
         self.setting.pool.install(|| self.optimizer.step(&gradients, lr))?;
+        if self.setting.device.is_cpu()
+            && let Some(cause) = self.lost_tau()?
+        {
+            return Ok(Some(cause));
+        }
         if let Some(ema) = &mut self.ema {
             ema.update()?;
         }
@@ -252,7 +257,15 @@ impl<'a> Trainer<'a> {
                 progress.iterations_to_target = Some(iteration);
             }
         }
-        Ok(None)
+        if self.setting.device.is_cpu() { Ok(None) } else { self.lost_tau() }
+    }
+
+    /// Why the run diverges, if a learnable time constant is no number any more.
+    fn lost_tau(&self) -> Result<Option<String>, Error> {
+        let iteration = self.progress.iterations + 1;
+        Ok(self.network.lost_tau()?.map(|(name, value)| {
+            format!("the time constant {name} is {value} after iteration {iteration}")
+        }))
     }
 
     /// The learning rate of the epoch at hand.

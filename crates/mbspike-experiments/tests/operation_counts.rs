@@ -142,6 +142,7 @@ fn each_layer_is_charged_by_its_own_bits() {
 fn batches_of_any_size_are_counted_alike() {
     let mut config = NetworkConfig::new("8x8-4c3-2a-5o".parse().unwrap(), 2);
     config.neuron.learnable_tau = true;
+    config.neuron.v_threshold = 0.1;
     let network = Network::new(&config, 7, &Device::Cpu).unwrap();
     let numbers = (0..6 * 5 * 64_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 31) as f32);
     let x_seq = Tensor::from_vec(numbers.collect::<Vec<_>>(), (6, 5, 1, 8, 8), &Device::Cpu);

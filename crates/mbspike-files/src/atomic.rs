@@ -45,7 +45,7 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) ->
     Ok(())
 }
 
-/// Whether a name in a folder is that of a file which [`write`] did not finish.
+/// Whether a name in a folder is that of a file which [`write()`] did not finish.
 pub fn is_partial(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(PARTIAL.as_bytes())
 }

@@ -7,6 +7,29 @@ pub enum Error {
     /// An architecture that cannot be read or does not fit.
     #[error(transparent)]
     Arch(#[from] ArchError),
+    /// A layer of `[[network.layer]]` does not fit.
+    #[error("layer {index} (`{name}`): {reason}")]
+    Layer {
+        /// Its place, from 1.
+        index: usize,
+        /// Its name, or its kind.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A node of a graph does not fit.
+    #[error(transparent)]
+    Graph(#[from] crate::graph::GraphError),
+    /// A node cannot be computed where it is to be.
+    #[error("`{node}` cannot be computed by {engine}: {reason}")]
+    CannotCompute {
+        /// The node.
+        node: String,
+        /// Where.
+        engine: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// A setting is outside its range.
     #[error("{name} must be {expected}: {got}")]
     InvalidParameter {
@@ -53,6 +76,12 @@ pub enum Error {
     CannotFuse {
         /// The setting that asks for it: `execution` or `checkpoint_steps`.
         setting: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The batch engine was asked for and cannot compute the network.
+    #[error("execution asks for the batch engine, which cannot compute this network: {reason}")]
+    CannotBatch {
         /// Why.
         reason: String,
     },

@@ -1,270 +1,346 @@
-//! The network one layer at a time, as tensor operations under candle's autograd: the definition,
-//! and the path of everything that is not fused.
+//! The network one node at a time, as tensor operations under candle's autograd: the definition, and
+//! the path of everything that is not fused.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::{BatchNorm, ModuleT};
 use mbspike_core::activity::Counts;
 use mbspike_core::conv::{MAX_KERNEL, conv2d};
-use mbspike_core::lif::{LifOptions, lif_multi_step_with, lif_multi_step_with_v};
-use mbspike_core::pool::{PoolKind, pool2d};
+use mbspike_core::lif::LifOptions;
+use mbspike_core::pool::PoolKind;
 use mbspike_core::{bf16_gradient, bf16_operand, carried, carried_gradient};
 
-use crate::dropout;
-use crate::network::{Built, BuiltLif, Norm};
+use crate::graph::{Conv, Graph, Neurons, NodeId, Op, Pooling, Role};
+use crate::layer::{Cells, Dropout, Pool, State, Wanted, readout};
 use crate::quantization::fake_quantized;
 use crate::trace::{LayerTrace, Membranes};
+use crate::variables::Variables;
 use crate::{
-    DeferredPrediction, DeferredStep, Error, Loss, Network, Precision, Quantization, Result,
+    DeferredPrediction, DeferredStep, Error, Loss, NetworkConfig, Precision, Quantization, Result,
     StepKey,
 };
 
 /// PyTorch's defaults of batch normalization.
-pub(crate) const NORM_EPSILON: f64 = 1e-5;
-const NORM_MOMENTUM: f64 = 0.1;
+pub const NORM_EPSILON: f64 = 1e-5;
+pub(crate) const NORM_MOMENTUM: f64 = 0.1;
 
-pub(crate) fn train_step(
-    network: &Network,
-    x_seq: &Tensor,
-    targets: &Tensor,
-    loss: Loss,
-    key: StepKey,
-) -> Result<DeferredStep> {
-    let (logits, activity) = forward(network, x_seq, Some(key), None)?;
-    let targets = targets.to_device(&network.device)?.to_dtype(logits.dtype())?;
-    let loss = loss.forward_tensor(&logits, &targets)?;
-    let mut gradients = loss.backward()?;
-    let gradients = network
-        .parameters
-        .iter()
-        .map(|p| gradients.remove(&p.var).ok_or_else(|| Error::NoGradient { name: p.name.clone() }))
-        .collect::<Result<_>>()?;
-    Ok(DeferredStep { loss: loss.detach(), logits: logits.detach(), gradients, activity })
+/// A network as this engine sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Layered<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) variables: &'a Variables,
+    pub(crate) config: &'a NetworkConfig,
+    pub(crate) device: &'a Device,
 }
 
-pub(crate) fn predict(network: &Network, x_seq: &Tensor) -> Result<DeferredPrediction> {
-    let (logits, activity) = forward(network, x_seq, None, None)?;
-    Ok(DeferredPrediction { logits: logits.detach(), activity })
+/// What nodes came to, while anything still reads them.
+struct Values {
+    of_node: Vec<Option<Tensor>>,
+    /// How many nodes have yet to read each.
+    readers: Vec<usize>,
+    keep: bool,
 }
 
-/// One step, `x_seq` `[1, B, C, H, W]`.
-pub(crate) fn trace_step(
-    network: &Network,
-    x_seq: &Tensor,
-    membranes: &mut Membranes,
-) -> Result<Vec<LayerTrace>> {
-    let mut traced = Traced { layers: vec![], membranes };
-    forward(network, x_seq, None, Some(&mut traced))?;
-    Ok(traced.layers)
+impl Values {
+    fn read(&mut self, id: NodeId) -> Tensor {
+        let value = self.of_node[id].clone().expect("a node comes after those it reads");
+        self.readers[id] -= 1;
+        if self.readers[id] == 0 && !self.keep {
+            self.of_node[id] = None;
+        }
+        value
+    }
 }
 
-/// What is kept of a step that is traced.
-struct Traced<'a> {
-    layers: Vec<LayerTrace>,
-    membranes: &'a mut Membranes,
-}
+impl Layered<'_> {
+    pub(crate) fn train_step(
+        &self,
+        x_seq: &Tensor,
+        targets: &Tensor,
+        loss: Loss,
+        key: StepKey,
+    ) -> Result<DeferredStep> {
+        let (logits, activity) = self.forward(x_seq, Some(key))?;
+        let targets = targets.to_device(self.device)?.to_dtype(logits.dtype())?;
+        let loss = loss.forward_tensor(&logits, &targets)?;
+        let mut gradients = loss.backward()?;
+        let gradients = self
+            .variables
+            .parameters
+            .iter()
+            .map(|p| {
+                gradients.remove(&p.var).ok_or_else(|| Error::NoGradient { name: p.name.clone() })
+            })
+            .collect::<Result<_>>()?;
+        Ok(DeferredStep { loss: loss.detach(), logits: logits.detach(), gradients, activity })
+    }
 
-/// Class scores `[B, n_classes]` and activity; in training mode where a key is given. `traced`
-/// hears what passed through each layer of weights and carries the membranes; without it they start
-/// at zero, and average pooling is one operation with the neurons before it.
-fn forward(
-    network: &Network,
-    x_seq: &Tensor,
-    training: Option<StepKey>,
-    mut traced: Option<&mut Traced<'_>>,
-) -> Result<(Tensor, Counts)> {
-    let config = &network.config;
-    let dtype = if config.precision == Precision::F64 { DType::F64 } else { DType::F32 };
-    let mut seq = carried(&x_seq.to_dtype(dtype)?.to_device(&network.device)?)?;
-    let activity = Counts::new(network.positions().len(), &network.device)?;
-    activity.add(0, &seq)?;
-    let mut position = 0;
-    let mut logits = None;
-    // The spikes that the next layer of weights receives, as they were sent.
-    let mut received = seq.clone();
-    let mut layers = network.layers.iter().peekable();
-    while let Some(layer) = layers.next() {
-        let before = seq.clone();
-        match layer {
-            Built::Conv { weight, bias, padding, norm, lif } => {
-                let (n_steps, batch_size) = (seq.dim(0)?, seq.dim(1)?);
-                let x = operand(config.precision, &seq.flatten(0, 1)?)?;
-                let weight = weight_operand(network, *weight)?;
-                let x = if weight.dim(2)? <= MAX_KERNEL {
-                    conv2d(&x, &weight, *padding)?
-                } else {
-                    x.conv2d(&weight, *padding, 1, 1, 1)?
-                };
-                let mut x = rounded_gradient(config.precision, &x)?;
-                if let Some(bias) = bias {
-                    let bias = &network.parameters[*bias].var;
-                    x = x.broadcast_add(&bias.reshape((1, bias.elem_count(), 1, 1))?)?;
+    pub(crate) fn predict(&self, x_seq: &Tensor) -> Result<DeferredPrediction> {
+        let (logits, activity) = self.forward(x_seq, None)?;
+        Ok(DeferredPrediction { logits: logits.detach(), activity })
+    }
+
+    /// What passes through each layer of weights in one step, `x_seq` `[1, B, C, H, W]`.
+    pub(crate) fn trace_step(
+        &self,
+        x_seq: &Tensor,
+        membranes: &mut Membranes,
+    ) -> Result<Vec<LayerTrace>> {
+        let before = membranes.clone();
+        let (_, _, values) = self.run(x_seq, None, Some(membranes))?;
+        let value = |id: NodeId| -> Result<Tensor> {
+            let value = values.of_node[id].as_ref().expect("what is traced is kept");
+            Ok(value.detach().squeeze(0)?)
+        };
+        let sent_before = |id: NodeId| -> Result<Tensor> {
+            let index = self.graph.neurons().position(|(other, _)| other == id);
+            let state = index.and_then(|index| before.layers.get(index));
+            match state.and_then(|state| state.s.clone()) {
+                Some(s) => Ok(s),
+                None => Ok(value(id)?.zeros_like()?),
+            }
+        };
+        let layers = self.graph.weights().into_iter().map(|weights| {
+            let node = weights.node;
+            let (received, input) = if weights.is_recurrent {
+                let sent = sent_before(node)?;
+                (sent.clone(), sent)
+            } else {
+                (value(weights.source)?, value(weights.input)?)
+            };
+            let sent = weights.neurons.map(value).transpose()?;
+            Ok(LayerTrace { node, received, input, sent })
+        });
+        layers.collect()
+    }
+
+    /// Class scores `[B, n_classes]`, differentiable, and activity; in training mode where a key is
+    /// given.
+    pub(crate) fn forward(
+        &self,
+        x_seq: &Tensor,
+        training: Option<StepKey>,
+    ) -> Result<(Tensor, Counts)> {
+        let (logits, counts, _) = self.run(x_seq, training, None)?;
+        Ok((logits, counts))
+    }
+
+    /// [`Layered::forward`] that, where membranes are given, goes on from them, leaves there what they
+    /// are afterwards, and gives the values of all nodes; without them, average pooling is one
+    /// operation with the neurons before it.
+    fn run(
+        &self,
+        x_seq: &Tensor,
+        training: Option<StepKey>,
+        mut membranes: Option<&mut Membranes>,
+    ) -> Result<(Tensor, Counts, Values)> {
+        let keep = membranes.is_some();
+        let Self { graph, config, device, .. } = *self;
+        let dtype = if config.precision == Precision::F64 { DType::F64 } else { DType::F32 };
+        let counts = Counts::new(1 + graph.neurons().count(), device)?;
+        let n = graph.nodes().len();
+        let readers = (0..n).map(|id| {
+            graph.nodes().iter().flat_map(|node| &node.inputs).filter(|input| **input == id).count()
+        });
+        let mut values = Values { of_node: vec![None; n], readers: readers.collect(), keep };
+        let mut position = 0;
+        for (id, node) in graph.nodes().iter().enumerate() {
+            if values.of_node[id].is_some() {
+                continue; // pooled together with the neurons before it
+            }
+            let reads: Vec<Tensor> = node.inputs.iter().map(|id| values.read(*id)).collect();
+            let value = match &node.op {
+                Op::Input(_) => {
+                    let seq = carried(&x_seq.to_dtype(dtype)?.to_device(device)?)?;
+                    counts.add(0, &seq)?;
+                    seq
                 }
-                if let Some(norm) = norm {
-                    x = normalize(network, *norm, &carried_gradient(&x)?, training.is_some())?;
-                }
-                let mut dims = vec![n_steps, batch_size];
-                dims.extend_from_slice(&x.dims()[1..]);
-                let average_pool = match layers.peek() {
-                    Some(Built::Pool { kind: PoolKind::Average, size }) if traced.is_none() => {
-                        layers.next();
-                        Some(*size)
+                Op::Conv(conv) => over_time(&reads[0], |x| self.conv(id, conv, x))?,
+                Op::Dense(_) => over_time(&reads[0], |x| self.dense(id, x))?,
+                Op::Norm(_) => over_time(&reads[0], |x| self.normalize(id, x, training.is_some()))?,
+                Op::Neurons(neurons) => {
+                    position += 1;
+                    let pool = if keep { None } else { self.average_pool(id) };
+                    let options = LifOptions {
+                        average_pool: pool.map(|(_, size)| size),
+                        counts: Some((&counts, position)),
+                        ..LifOptions::default()
+                    };
+                    let kept = membranes.as_mut().map(|membranes| {
+                        membranes.layers.resize_with(graph.neurons().count(), State::default);
+                        &mut membranes.layers[position - 1]
+                    });
+                    let sent = self.neurons(id, neurons, &reads[0], options, kept)?;
+                    if let Some((pool, _)) = pool {
+                        values.of_node[pool] = Some(sent);
+                        continue;
                     }
-                    _ => None,
-                };
-                position += 1;
-                let counts = Some((&activity, position));
-                let options = LifOptions { average_pool, counts, ..LifOptions::default() };
-                let x = x.reshape(dims)?;
-                seq = neurons(network, lif, &x, options, membrane(&mut traced, position))?.0;
-                if let Some(traced) = &mut traced {
-                    traced.layers.push(LayerTrace::new(&received, &before, &seq)?);
+                    sent
                 }
-                received = seq.clone();
-            }
-            Built::Dense { weight, bias, lif } => {
-                let (n_steps, batch_size) = (seq.dim(0)?, seq.dim(1)?);
-                let x = operand(config.precision, &seq.flatten(0, 1)?.flatten_from(1)?)?;
-                let weight = weight_operand(network, *weight)?;
-                let mut x = rounded_gradient(config.precision, &x.matmul(&weight.t()?)?)?;
-                if let Some(bias) = bias {
-                    x = x.broadcast_add(&network.parameters[*bias].var)?;
+                Op::Pool(Pooling { kind, size }) => {
+                    Pool { kind: *kind, size: *size }.pooled(&reads[0])?
                 }
-                let x = x.reshape((n_steps, batch_size, ()))?;
-                position += 1;
-                let options =
-                    LifOptions { counts: Some((&activity, position)), ..LifOptions::default() };
-                let (s_seq, v_seq) =
-                    neurons(network, lif, &x, options, membrane(&mut traced, position))?;
-                logits = Some(config.readout.forward_tensor(v_seq.as_ref().unwrap_or(&s_seq))?);
-                seq = s_seq;
-                if let Some(traced) = &mut traced {
-                    traced.layers.push(LayerTrace::new(&received, &before, &seq)?);
+                Op::Flatten(_) => reads[0].flatten_from(2)?,
+                Op::Dropout(dropout) => match training {
+                    Some(key) => {
+                        Dropout::new(dropout.p, dropout.index)?.forward_with(&reads[0], key)?
+                    }
+                    None => reads[0].clone(),
+                },
+                Op::Add(_) => {
+                    let (first, rest) = reads.split_at(1);
+                    rest.iter().try_fold(first[0].clone(), |sum, more| sum + more)?
                 }
-                received = seq.clone();
-            }
-            Built::Pool { kind, size } => {
-                let (n_steps, batch_size) = (seq.dim(0)?, seq.dim(1)?);
-                let x = pool2d(&seq.flatten(0, 1)?, *kind, *size)?;
-                let (_, c, h, w) = x.dims4()?;
-                seq = x.reshape((n_steps, batch_size, c, h, w))?;
-            }
-            Built::Dropout { p, index } => {
-                if let Some(key) = training {
-                    seq = drop(&seq, *p, *index, key)?;
-                }
-            }
-            Built::Vote { group } => {
-                let scores = logits.take().expect("the notation has vote after the output only");
-                let n_classes = scores.dim(1)? / group;
-                logits = Some(scores.reshape((scores.dim(0)?, n_classes, *group))?.mean(2)?);
-            }
+                Op::Output(output) => output.readout.forward_tensor(&reads[0])?,
+                Op::Vote(vote) => readout::vote(&reads[0], vote.group)?,
+            };
+            values.of_node[id] = Some(value);
         }
+        let logits = values.of_node[n - 1].clone().expect("the last node was computed");
+        Ok((logits, counts, values))
     }
-    Ok((logits.expect("the notation has an output layer"), activity))
-}
 
-/// Where the membranes of the neurons at `position` are kept, and whether they are there already.
-type Kept<'a> = (&'a mut Vec<Tensor>, usize);
-
-fn membrane<'a>(traced: &'a mut Option<&mut Traced<'_>>, position: usize) -> Option<Kept<'a>> {
-    traced.as_mut().map(|traced| (&mut traced.membranes.layers, position - 1))
-}
-
-/// Spikes, and membranes where the readout takes them. From `kept` the membranes of the step before
-/// are taken, and those of the last step put there.
-fn neurons(
-    network: &Network,
-    lif: &BuiltLif,
-    x_seq: &Tensor,
-    options: LifOptions<'_>,
-    kept: Option<Kept<'_>>,
-) -> Result<(Tensor, Option<Tensor>)> {
-    let at_rest = || Tensor::zeros(&x_seq.dims()[1..], x_seq.dtype(), x_seq.device());
-    if kept.is_none() && !lif.reads_membrane {
-        let tau = lif.tau.map(|tau| network.parameters[tau].var.as_tensor());
-        let options = LifOptions { tau, ..options };
-        return Ok((lif_multi_step_with(x_seq, &at_rest()?, &lif.params, options)?, None));
-    }
-    let v_init = match &kept {
-        Some((membranes, index)) if *index < membranes.len() => membranes[*index].clone(),
-        _ => at_rest()?,
-    };
-    let (s_seq, v_seq) = lif_multi_step_with_v(x_seq, &v_init, &lif.params_now(network)?)?;
-    if let Some((counts, position)) = options.counts {
-        counts.add(position, &s_seq)?;
-    }
-    if let Some((membranes, index)) = kept {
-        let last = v_seq.get(v_seq.dim(0)? - 1)?.detach();
-        if index < membranes.len() {
-            membranes[index] = last;
+    fn conv(&self, id: NodeId, conv: &Conv, x: &Tensor) -> Result<Tensor> {
+        let x = self.operand(x)?;
+        let weight = self.weight(id, Role::Weight)?;
+        let x = if conv.is_plain() && conv.kernel <= MAX_KERNEL {
+            conv2d(&x, &weight, conv.padding)?
         } else {
-            membranes.push(last);
+            let (x, padding) = without_rest(&x, conv)?;
+            x.conv2d(&weight, padding, conv.stride, conv.dilation, conv.groups)?
+        };
+        let x = self.rounded_gradient(&x)?;
+        Ok(match self.variables.tensor(id, Role::Bias) {
+            Some(bias) => x.broadcast_add(&bias.reshape((1, bias.elem_count(), 1, 1))?)?,
+            None => x,
+        })
+    }
+
+    fn dense(&self, id: NodeId, x: &Tensor) -> Result<Tensor> {
+        let x = self.operand(&x.flatten_from(1)?)?;
+        let weight = self.weight(id, Role::Weight)?;
+        let x = self.rounded_gradient(&x.matmul(&weight.t()?)?)?;
+        Ok(match self.variables.tensor(id, Role::Bias) {
+            Some(bias) => x.broadcast_add(bias)?,
+            None => x,
+        })
+    }
+
+    /// Where the neurons `id` are read by average pooling and nothing else: that node, and its window.
+    fn average_pool(&self, id: NodeId) -> Option<(NodeId, usize)> {
+        let pool = self.graph.only_consumer(id)?;
+        match self.graph.node(pool).op {
+            Op::Pool(Pooling { kind: PoolKind::Average, size }) => Some((pool, size)),
+            _ => None,
         }
     }
-    Ok((s_seq, lif.reads_membrane.then_some(v_seq)))
-}
 
-/// Batch normalization over steps and samples, `[T·B, C, H, W]`.
-fn normalize(network: &Network, norm: Norm, x: &Tensor, training: bool) -> Result<Tensor> {
-    let parameter = |i: usize| network.parameters[i].var.as_tensor().clone();
-    let buffer = |i: usize| network.buffers[i].var.as_tensor().clone();
-    let mean = buffer(norm.mean);
-    let layer = BatchNorm::new_with_momentum(
-        mean.elem_count(),
-        mean,
-        buffer(norm.variance),
-        parameter(norm.weight),
-        parameter(norm.bias),
-        NORM_EPSILON,
-        NORM_MOMENTUM,
-    )?;
-    let y = layer.forward_t(x, training)?;
-    if training {
-        // The statistics of a channel that nothing reaches any more decay to 0.
-        for buffer in [norm.mean, norm.variance].map(|i| &network.buffers[i].var) {
-            buffer.set(&carried(&buffer.as_detached_tensor())?)?;
+    /// Spikes, or membranes where those are sent; from `kept` on where that is given, and the state
+    /// after them there.
+    fn neurons(
+        &self,
+        id: NodeId,
+        neurons: &Neurons,
+        x_seq: &Tensor,
+        options: LifOptions<'_>,
+        kept: Option<&mut State>,
+    ) -> Result<Tensor> {
+        let mut cells = Cells::new(neurons.params)?;
+        if let Some(tau) = self.variables.tensor(id, Role::Tau) {
+            cells = cells.with_tau(tau.clone());
+        }
+        if let Some(v_threshold) = self.variables.tensor(id, Role::VThreshold) {
+            cells = cells.with_v_threshold(v_threshold.clone());
+        }
+        if self.variables.place(id, Role::Recurrent).is_some() {
+            cells = cells.with_recurrent(self.weight(id, Role::Recurrent)?);
+        }
+        let wanted = Wanted { v_seq: neurons.sends_membrane, state: kept.is_some(), options };
+        let at_rest = State::default();
+        let sent = cells.run(x_seq, kept.as_deref().unwrap_or(&at_rest), wanted)?;
+        if let Some(kept) = kept {
+            *kept = sent.state.detach();
+        }
+        Ok(if neurons.sends_membrane {
+            sent.v_seq.expect("membranes were wanted")
+        } else {
+            sent.s_seq
+        })
+    }
+
+    /// Batch normalization over steps and samples, `[T·B, C, …]`.
+    fn normalize(&self, id: NodeId, x: &Tensor, training: bool) -> Result<Tensor> {
+        let of = |role| self.variables.needed(id, role).clone();
+        let mean = of(Role::RunningMean);
+        let norm = BatchNorm::new_with_momentum(
+            mean.elem_count(),
+            mean,
+            of(Role::RunningVariance),
+            of(Role::Weight),
+            of(Role::Bias),
+            NORM_EPSILON,
+            NORM_MOMENTUM,
+        )?;
+        let y = norm.forward_t(&carried_gradient(x)?, training)?;
+        if training {
+            // The statistics of a channel that nothing reaches any more decay to 0.
+            for role in [Role::RunningMean, Role::RunningVariance] {
+                if let Some(buffer) = self.variables.get(id, role) {
+                    buffer.var.set(&carried(&buffer.var.as_detached_tensor())?)?;
+                }
+            }
+        }
+        Ok(y)
+    }
+
+    /// A weight as an operand: quantized where the network is, and without subnormal numbers, which a
+    /// file of weights may have.
+    fn weight(&self, id: NodeId, role: Role) -> Result<Tensor> {
+        let weight = carried(self.variables.needed(id, role))?;
+        match self.config.quantization {
+            Quantization::None => self.operand(&weight),
+            Quantization::Int8 => self.operand(&fake_quantized(&weight)?),
         }
     }
-    Ok(y)
-}
 
-/// Multiplies by a mask that is the same at all steps.
-fn drop(seq: &Tensor, p: f64, index: usize, key: StepKey) -> Result<Tensor> {
-    let batch_size = seq.dim(1)?;
-    let n: usize = seq.dims()[2..].iter().product();
-    let mut mask = vec![0.0_f32; batch_size * n];
-    for (sample, mask) in mask.chunks_exact_mut(n).enumerate() {
-        dropout::fill_mask(mask, p, index, sample, key);
+    /// An operand of a product: rounded to bf16 in that precision, with the gradient passing
+    /// unchanged.
+    fn operand(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(match self.config.precision {
+            Precision::Bf16 => bf16_operand(x)?,
+            Precision::F32 | Precision::F64 => x.clone(),
+        })
     }
-    let mut dims = seq.dims().to_vec();
-    dims[0] = 1;
-    let mask = Tensor::from_vec(mask, dims, seq.device())?.to_dtype(seq.dtype())?;
-    Ok(seq.broadcast_mul(&mask)?)
-}
 
-/// A weight as an operand: quantized where the network is, and without subnormal numbers, which a
-/// file of weights may have.
-fn weight_operand(network: &Network, weight: usize) -> Result<Tensor> {
-    let weight = carried(network.parameters[weight].var.as_tensor())?;
-    match network.config.quantization {
-        Quantization::None => operand(network.config.precision, &weight),
-        Quantization::Int8 => operand(network.config.precision, &fake_quantized(&weight)?),
+    /// The result of a product, whose gradient is an operand of the backward products.
+    fn rounded_gradient(&self, y: &Tensor) -> Result<Tensor> {
+        Ok(match self.config.precision {
+            Precision::Bf16 => bf16_gradient(y)?,
+            Precision::F32 | Precision::F64 => y.clone(),
+        })
     }
 }
 
-/// An operand of a product: rounded to bf16 in that precision, with the gradient passing
-/// unchanged.
-fn operand(precision: Precision, x: &Tensor) -> Result<Tensor> {
-    Ok(match precision {
-        Precision::Bf16 => bf16_operand(x)?,
-        Precision::F32 | Precision::F64 => x.clone(),
-    })
+/// The input `[N, C, H, W]` of a strided convolution and the padding that is left to do: candle's
+/// backward pass takes the rows that no output sees, and the columns, to be equally many. Where they are
+/// not, both are cut off here.
+fn without_rest(x: &Tensor, conv: &Conv) -> Result<(Tensor, usize)> {
+    let reach = conv.dilation * (conv.kernel - 1) + 1;
+    let padding = conv.padding;
+    let rest = |size: usize| (size + 2 * padding - reach) % conv.stride;
+    let (height, width) = (x.dim(2)?, x.dim(3)?);
+    if rest(height) == rest(width) {
+        return Ok((x.clone(), padding));
+    }
+    let x = x.pad_with_zeros(2, padding, padding)?.pad_with_zeros(3, padding, padding)?;
+    let x = x.narrow(2, 0, height + 2 * padding - rest(height))?;
+    Ok((x.narrow(3, 0, width + 2 * padding - rest(width))?.contiguous()?, 0))
 }
 
-/// The result of a product, whose gradient is an operand of the backward products.
-fn rounded_gradient(precision: Precision, y: &Tensor) -> Result<Tensor> {
-    Ok(match precision {
-        Precision::Bf16 => bf16_gradient(y)?,
-        Precision::F32 | Precision::F64 => y.clone(),
-    })
+/// A function of `[T·B, …]` on `[T, B, …]`.
+fn over_time(seq: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let (n_steps, batch_size) = (seq.dim(0)?, seq.dim(1)?);
+    let y = f(&seq.flatten(0, 1)?)?;
+    let mut dims = vec![n_steps, batch_size];
+    dims.extend_from_slice(&y.dims()[1..]);
+    Ok(y.reshape(dims)?)
 }

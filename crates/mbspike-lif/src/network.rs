@@ -1,180 +1,26 @@
-use candle_core::{DType, Device, Tensor};
-use mbspike_core::activity::Counts;
-use mbspike_core::{Decay, LifParams};
-use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, PoisonError};
 
+use candle_core::{DType, Device, Tensor};
+
+use crate::batch::{self, Batch};
 use crate::check;
-use crate::fused::{Fused, Plan};
-use crate::init::Initializer;
-use crate::layered;
+use crate::fused::{self, Fused};
+use crate::graph::{Graph, Op, Role};
+use crate::layered::Layered;
 use crate::quantization;
+use crate::variables::Variables;
 use crate::{
-    Activity, Arch, Error, InputRange, Layer, LayerTrace, Loss, Membranes, NeuronConfig, Parameter,
-    PoolKind, Quantization, Readout, Result,
+    Activity, DeferredPrediction, DeferredStep, Error, Execution, InputRange, LayerTrace, Loss,
+    Membranes, NetworkConfig, Parameter, Precision, Prediction, Quantization, Result, StepKey,
+    StepOutput,
 };
 
-/// Which code computes the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Execution {
-    /// Fused where it applies, else layered.
-    #[default]
-    Auto,
-    /// One sample at a time through all layers and steps, in the cache: f32 or bf16 on the CPU,
-    /// without batch normalization and learnable time constants.
-    Fused,
-    /// One layer at a time over the whole batch, as tensor operations.
+/// What a network is computed by, with its working memory.
+#[derive(Debug)]
+enum Engine {
+    Fused(Box<Mutex<Fused>>),
+    Batch(Box<Mutex<Batch>>),
     Layered,
-}
-
-/// Element types of the computation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Single precision throughout.
-    #[default]
-    F32,
-    /// Operands of convolutions and dense layers rounded to bf16, sums and weights in f32.
-    Bf16,
-    /// Double precision throughout, to check results with.
-    F64,
-}
-
-/// What a network is built from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NetworkConfig {
-    /// Its layers.
-    pub arch: Arch,
-    /// Its neurons.
-    pub neuron: NeuronConfig,
-    /// How the output layer's activity becomes class scores. A readout of membranes makes the
-    /// output neurons integrate without reset.
-    pub readout: Readout,
-    /// Whether convolutions and dense layers have a bias.
-    pub bias: bool,
-    /// Which code computes it.
-    pub execution: Execution,
-    /// Element types.
-    pub precision: Precision,
-    /// Time steps whose activity is kept for the backward pass at once; longer sequences are
-    /// recomputed in segments of this length (gradient checkpointing over time, fused execution
-    /// only). `None` keeps all.
-    pub checkpoint_steps: Option<usize>,
-    /// What weights and inputs are rounded to in the forward pass.
-    pub quantization: Quantization,
-}
-
-impl NetworkConfig {
-    /// The thesis's settings for an architecture and a bit width.
-    pub fn new(arch: Arch, bits: u32) -> Self {
-        Self {
-            arch,
-            neuron: NeuronConfig::new(bits),
-            readout: Readout::default(),
-            bias: false,
-            execution: Execution::default(),
-            precision: Precision::default(),
-            checkpoint_steps: None,
-            quantization: Quantization::default(),
-        }
-    }
-}
-
-/// What dropout masks of a training step depend on, besides the sample's place in the batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StepKey {
-    /// The run's seed.
-    pub seed: u64,
-    /// Training steps before this one.
-    pub iteration: u64,
-}
-
-/// What a training step gives.
-#[derive(Debug)]
-pub struct StepOutput {
-    /// Mean loss of the batch.
-    pub loss: f64,
-    /// Class scores `[B, n_classes]`.
-    pub logits: Tensor,
-    /// A gradient for each of [`Network::parameters`].
-    pub gradients: Vec<Tensor>,
-    /// Activity of the batch.
-    pub activity: Activity,
-}
-
-/// What a training step gives, with all numbers on the network's device: nothing has waited for it.
-#[derive(Debug)]
-pub struct DeferredStep {
-    /// Mean loss of the batch, a scalar.
-    pub loss: Tensor,
-    /// Class scores `[B, n_classes]`.
-    pub logits: Tensor,
-    /// A gradient for each of [`Network::parameters`].
-    pub gradients: Vec<Tensor>,
-    /// Activity of the batch, for [`Activity::read`].
-    pub activity: Counts,
-}
-
-/// What a network answers in evaluation mode, with all numbers on its device.
-#[derive(Debug)]
-pub struct DeferredPrediction {
-    /// Class scores `[B, n_classes]`.
-    pub logits: Tensor,
-    /// Activity of the batch, for [`Activity::read`].
-    pub activity: Counts,
-}
-
-/// What a network answers in evaluation mode.
-#[derive(Debug)]
-pub struct Prediction {
-    /// Class scores `[B, n_classes]`.
-    pub logits: Tensor,
-    /// Activity of the batch.
-    pub activity: Activity,
-}
-
-/// One layer with the places of its variables in [`Network::parameters`] (`bn_stats` in
-/// [`Network::buffers`]).
-#[derive(Debug, Clone)]
-pub(crate) enum Built {
-    Conv { weight: usize, bias: Option<usize>, padding: usize, norm: Option<Norm>, lif: BuiltLif },
-    Pool { kind: PoolKind, size: usize },
-    Dense { weight: usize, bias: Option<usize>, lif: BuiltLif },
-    Dropout { p: f64, index: usize },
-    Vote { group: usize },
-}
-
-/// Batch normalization: scale and shift among the parameters, running mean and variance among the
-/// buffers.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Norm {
-    pub(crate) weight: usize,
-    pub(crate) bias: usize,
-    pub(crate) mean: usize,
-    pub(crate) variance: usize,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct BuiltLif {
-    pub(crate) params: LifParams,
-    /// The learnable time constant among the parameters.
-    pub(crate) tau: Option<usize>,
-    /// Whether the readout takes this layer's membranes instead of its spikes.
-    pub(crate) reads_membrane: bool,
-}
-
-impl BuiltLif {
-    /// The neurons' parameters with the time constant that was learned, as the kernels read it: one
-    /// below 1 counts as 1.
-    pub(crate) fn params_now(&self, network: &Network) -> Result<LifParams> {
-        let Some(tau) = self.tau else { return Ok(self.params) };
-        let tau = network.parameters[tau].var.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-        let tau: f64 = tau.first().copied().unwrap_or(f64::NAN);
-        let decay = Decay::Tau(if tau < 1.0 { 1.0 } else { tau });
-        let params = LifParams { decay, ..self.params };
-        params.validate()?;
-        Ok(params)
-    }
 }
 
 /// A spiking network with its variables.
@@ -188,7 +34,7 @@ impl BuiltLif {
 /// use mbspike_lif::{Network, NetworkConfig};
 ///
 /// let config = NetworkConfig::new("28x28-8c5-2a-16c5-2a-10o".parse()?, 2);
-/// let mut network = Network::new(&config, 2025, &Device::Cpu)?;
+/// let network = Network::new(&config, 2025, &Device::Cpu)?;
 /// let x_seq = Tensor::ones((10, 3, 1, 28, 28), candle_core::DType::F32, &Device::Cpu)?;
 /// let prediction = network.predict(&x_seq)?;
 /// assert_eq!(prediction.logits.dims(), [3, 10]);
@@ -196,15 +42,14 @@ impl BuiltLif {
 /// ```
 #[derive(Debug)]
 pub struct Network {
-    pub(crate) config: NetworkConfig,
-    pub(crate) device: Device,
-    pub(crate) layers: Vec<Built>,
-    pub(crate) parameters: Vec<Parameter>,
-    pub(crate) buffers: Vec<Parameter>,
+    config: NetworkConfig,
+    graph: Graph,
+    device: Device,
+    variables: Variables,
     positions: Vec<String>,
     /// The observed [`InputRange`] among the buffers, where inputs are quantized.
     input_range: Option<usize>,
-    fused: Option<Fused>,
+    engine: Engine,
 }
 
 impl Network {
@@ -214,108 +59,39 @@ impl Network {
     /// # Errors
     /// As [`check`](crate::check()), which asks the same without building anything.
     pub fn new(config: &NetworkConfig, seed: u64, device: &Device) -> Result<Self> {
-        let execution = check::execution(config, device.into())?;
-        let shapes = config.arch.shapes()?;
+        let graph = config.graph()?;
+        let execution = check::execution_of(&graph, config, device.into())?;
         let dtype = if config.precision == Precision::F64 { DType::F64 } else { DType::F32 };
-        let empty = || Initializer { seed, dtype, device, parameters: vec![] };
-        let (mut init, mut buffers) = (empty(), empty());
-        let input_range = match config.quantization {
-            Quantization::None => None,
-            Quantization::Int8 => Some(buffers.constant("input.range".into(), 2, 0.0)?),
+        let (first, input_range) = match config.quantization {
+            Quantization::None => (None, None),
+            Quantization::Int8 => (Some(("input.range", 2)), Some(0)),
         };
-        let mut layers: Vec<Built> = vec![];
-        let mut positions = vec!["input".to_owned()];
-        let (mut n_conv, mut n_dense, mut n_norm, mut n_dropout) = (0, 0, 0, 0);
-        let n_spiking = config.arch.n_spiking();
-        let inputs = std::iter::once(&config.arch.input).chain(&shapes);
-        for (layer, input) in config.arch.layers.iter().zip(inputs) {
-            let lif = if layer.is_spiking() {
-                let index = positions.len();
-                positions.push(format!("lif{index}"));
-                let reads_membrane =
-                    matches!(layer, Layer::Output { .. }) && config.readout.reads_membrane();
-                let mut params = config.neuron.params(index - 1, n_spiking)?;
-                if reads_membrane {
-                    params.reset = mbspike_core::Reset::None {};
-                }
-                let tau = if config.neuron.learnable_tau { Some(index) } else { None };
-                Some((params, tau, reads_membrane))
-            } else {
-                None
-            };
-            let finish_lif = |init: &mut Initializer<'_>| -> Result<BuiltLif> {
-                let Some((params, tau, reads_membrane)) = lif else {
-                    unreachable!("only layers that spike have neurons")
-                };
-                let tau = match tau {
-                    Some(i) => Some(init.constant(format!("lif{i}.tau"), 1, config.neuron.tau)?),
-                    None => None,
-                };
-                Ok(BuiltLif { params, tau, reads_membrane })
-            };
-            layers.push(match *layer {
-                Layer::Conv { channels, kernel, valid } => {
-                    n_conv += 1;
-                    let fan_in = input.channels * kernel * kernel;
-                    let dims = [channels, input.channels, kernel, kernel];
-                    let weight = init.uniform(format!("conv{n_conv}.weight"), &dims, fan_in)?;
-                    let bias = if config.bias {
-                        Some(init.uniform(format!("conv{n_conv}.bias"), &[channels], fan_in)?)
-                    } else {
-                        None
-                    };
-                    let padding = if valid { 0 } else { kernel / 2 };
-                    Built::Conv { weight, bias, padding, norm: None, lif: finish_lif(&mut init)? }
-                }
-                Layer::BatchNorm => {
-                    n_norm += 1;
-                    let n = input.channels;
-                    let norm_of_layer = Norm {
-                        weight: init.constant(format!("bn{n_norm}.weight"), n, 1.0)?,
-                        bias: init.constant(format!("bn{n_norm}.bias"), n, 0.0)?,
-                        mean: buffers.constant(format!("bn{n_norm}.running_mean"), n, 0.0)?,
-                        variance: buffers.constant(format!("bn{n_norm}.running_var"), n, 1.0)?,
-                    };
-                    let Some(Built::Conv { norm, .. }) = layers.last_mut() else {
-                        unreachable!("the notation has bn after a convolution only")
-                    };
-                    *norm = Some(norm_of_layer);
-                    continue;
-                }
-                Layer::Pool { kind, size } => Built::Pool { kind, size },
-                Layer::Dense { neurons } | Layer::Output { neurons } => {
-                    n_dense += 1;
-                    let fan_in = input.n_elements();
-                    let weight =
-                        init.uniform(format!("fc{n_dense}.weight"), &[neurons, fan_in], fan_in)?;
-                    let bias = if config.bias {
-                        Some(init.uniform(format!("fc{n_dense}.bias"), &[neurons], fan_in)?)
-                    } else {
-                        None
-                    };
-                    Built::Dense { weight, bias, lif: finish_lif(&mut init)? }
-                }
-                Layer::Dropout { p } => {
-                    n_dropout += 1;
-                    Built::Dropout { p, index: n_dropout - 1 }
-                }
-                Layer::Vote { group } => Built::Vote { group },
-            });
-        }
-        let parameters = init.parameters;
-        let fused = match execution {
-            Execution::Fused => Some(Fused::new(Plan::new(config, &layers)?)),
-            Execution::Auto | Execution::Layered => None,
+        let variables = Variables::new(&graph, seed, dtype, device, first)?;
+        let engine = match execution {
+            Execution::Fused => {
+                let plan = fused::Plan::new(config, &graph, &variables)?;
+                Engine::Fused(Box::new(Mutex::new(Fused::new(plan))))
+            }
+            Execution::Batch => {
+                let plan = batch::Plan::new(config, &graph, &variables)?;
+                Engine::Batch(Box::new(Mutex::new(Batch::new(plan))))
+            }
+            Execution::Auto | Execution::Layered => Engine::Layered,
         };
-        let config = config.clone();
-        let buffers = buffers.parameters;
-        let device = device.clone();
-        Ok(Self { config, device, layers, parameters, buffers, positions, input_range, fused })
+        let neurons = graph.neurons().map(|(id, _)| graph.node(id).name.clone());
+        let positions = std::iter::once("input".to_owned()).chain(neurons).collect();
+        let (config, device) = (config.clone(), device.clone());
+        Ok(Self { config, graph, device, variables, positions, input_range, engine })
     }
 
     /// What it was built from.
     pub fn config(&self) -> &NetworkConfig {
         &self.config
+    }
+
+    /// Its graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// What it computes on.
@@ -326,23 +102,44 @@ impl Network {
     /// Trainable variables, numbered from the input: `conv1.weight` `[out, in, ky, kx]`,
     /// `fc1.weight` `[out, in]`, `bn1.weight`, `lif1.tau`, …
     pub fn parameters(&self) -> &[Parameter] {
-        &self.parameters
+        &self.variables.parameters
     }
 
     /// Running statistics of batch normalization, and the observed range of inputs that are
     /// quantized: saved with the weights, not trained.
     pub fn buffers(&self) -> &[Parameter] {
-        &self.buffers
+        &self.variables.buffers
     }
 
-    /// Names of the measuring positions: `input`, `lif1`, …, the output's last.
+    /// The first learnable time constant that is not a finite number any more, with its value.
+    ///
+    /// # Errors
+    /// If it cannot be copied from the device.
+    pub fn lost_tau(&self) -> Result<Option<(&str, f64)>> {
+        for Parameter { name, var, at_least } in &self.variables.parameters {
+            if at_least.is_some() {
+                for value in var.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()? {
+                    if !value.is_finite() {
+                        return Ok(Some((name, value)));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Names of the measuring positions: `input` and the nodes of neurons, `lif1`, …, the output's last.
     pub fn positions(&self) -> &[String] {
         &self.positions
     }
 
-    /// Whether it is computed one sample at a time through all layers.
-    pub fn is_fused(&self) -> bool {
-        self.fused.is_some()
+    /// Which code computes it; never [`Execution::Auto`].
+    pub fn execution(&self) -> Execution {
+        match self.engine {
+            Engine::Fused(_) => Execution::Fused,
+            Engine::Batch(_) => Execution::Batch,
+            Engine::Layered => Execution::Layered,
+        }
     }
 
     /// Forward pass, loss and backward pass of a batch: `x_seq` `[T, B, C, H, W]`, `targets`
@@ -377,8 +174,11 @@ impl Network {
         loss: Loss,
         key: StepKey,
     ) -> Result<DeferredStep> {
-        let (_, batch_size) = self.check_input(x_seq)?;
-        let expected = [batch_size, self.config.arch.n_classes()];
+        let (n_steps, batch_size) = self.check_input(x_seq)?;
+        if !matches!(self.engine, Engine::Fused(_)) {
+            check::check_batch(&self.config.arch, n_steps, batch_size)?;
+        }
+        let expected = [batch_size, self.graph.n_classes()];
         if targets.dims() != expected {
             return Err(Error::Mismatch {
                 op: "train_step",
@@ -390,18 +190,24 @@ impl Network {
         loss.validate()?;
         self.observe_input(x_seq)?;
         let x_seq = &self.quantized_input(x_seq)?;
-        match &mut self.fused {
-            Some(fused) => {
-                let step = fused.train_step(&self.parameters, x_seq, targets, loss, key)?;
-                Ok(DeferredStep {
-                    loss: Tensor::new(step.loss, &Device::Cpu)?,
-                    logits: step.logits,
-                    gradients: step.gradients,
-                    activity: step.activity.to_counts(),
-                })
+        let variables = &self.variables;
+        let step = match &self.engine {
+            Engine::Fused(fused) => {
+                let mut fused = fused.lock().unwrap_or_else(PoisonError::into_inner);
+                fused.train_step(&variables.parameters, x_seq, targets, loss, key)?
             }
-            None => layered::train_step(self, x_seq, targets, loss, key),
-        }
+            Engine::Batch(batch) => {
+                let mut batch = batch.lock().unwrap_or_else(PoisonError::into_inner);
+                batch.train_step(variables, x_seq, targets, loss, key)?
+            }
+            Engine::Layered => return self.layered().train_step(x_seq, targets, loss, key),
+        };
+        Ok(DeferredStep {
+            loss: Tensor::new(step.loss, &Device::Cpu)?,
+            logits: step.logits,
+            gradients: step.gradients,
+            activity: step.activity.to_counts(),
+        })
     }
 
     /// Class scores of a batch in evaluation mode: without dropout, with the running statistics of
@@ -409,7 +215,7 @@ impl Network {
     ///
     /// # Errors
     /// If the shape of `x_seq` `[T, B, C, H, W]` does not fit the network.
-    pub fn predict(&mut self, x_seq: &Tensor) -> Result<Prediction> {
+    pub fn predict(&self, x_seq: &Tensor) -> Result<Prediction> {
         let prediction = self.predict_deferred(x_seq)?;
         let activity = Activity::read(&prediction.activity)?;
         Ok(Prediction { logits: prediction.logits, activity })
@@ -419,23 +225,28 @@ impl Network {
     ///
     /// # Errors
     /// As [`Network::predict`].
-    pub fn predict_deferred(&mut self, x_seq: &Tensor) -> Result<DeferredPrediction> {
+    pub fn predict_deferred(&self, x_seq: &Tensor) -> Result<DeferredPrediction> {
         self.check_input(x_seq)?;
         let x_seq = &self.quantized_input(x_seq)?;
-        match &mut self.fused {
-            Some(fused) => {
-                let Prediction { logits, activity } = fused.predict(&self.parameters, x_seq)?;
-                Ok(DeferredPrediction { logits, activity: activity.to_counts() })
+        let Prediction { logits, activity } = match &self.engine {
+            Engine::Fused(fused) => {
+                let mut fused = fused.lock().unwrap_or_else(PoisonError::into_inner);
+                fused.predict(&self.variables.parameters, x_seq)?
             }
-            None => layered::predict(self, x_seq),
-        }
+            Engine::Batch(batch) => {
+                let mut batch = batch.lock().unwrap_or_else(PoisonError::into_inner);
+                batch.predict(&self.variables, x_seq)?
+            }
+            Engine::Layered => return self.layered().predict(x_seq),
+        };
+        Ok(DeferredPrediction { logits, activity: activity.to_counts() })
     }
 
     /// What was seen of the input in training, where it is quantized.
     pub fn input_range(&self) -> Result<Option<InputRange>> {
         let Some(buffer) = self.input_range else { return Ok(None) };
-        let values = self.buffers[buffer].var.to_vec1::<f32>()?;
-        Ok(Some(InputRange { largest: values[0], is_whole: values[1] == 0.0 }))
+        let values = self.variables.buffers[buffer].var.to_vec1::<f32>()?;
+        Ok(Some(InputRange { largest: values[0], ..InputRange::of(self.config.input) }))
     }
 
     /// Rounds the weights of convolutions and dense layers, in place, to what int8 can say.
@@ -443,9 +254,21 @@ impl Network {
     /// # Errors
     /// If the weights are not f32 on the CPU.
     pub fn quantize_weights(&self) -> Result<()> {
-        for layer in &self.layers {
-            if let Built::Conv { weight, .. } | Built::Dense { weight, .. } = layer {
-                let var = &self.parameters[*weight].var;
+        for (id, node) in self.graph.nodes().iter().enumerate() {
+            let roles: &[Role] = match &node.op {
+                Op::Conv(_) | Op::Dense(_) => &[Role::Weight],
+                Op::Neurons(_) => &[Role::Recurrent],
+                Op::Input(_)
+                | Op::Norm(_)
+                | Op::Pool(_)
+                | Op::Flatten(_)
+                | Op::Dropout(_)
+                | Op::Add(_)
+                | Op::Output(_)
+                | Op::Vote(_) => &[],
+            };
+            for parameter in roles.iter().filter_map(|role| self.variables.get(id, *role)) {
+                let var = &parameter.var;
                 var.set(&quantization::fake_quantized(&var.as_detached_tensor())?)?;
             }
         }
@@ -466,7 +289,7 @@ impl Network {
         if range != before {
             let has_fractions = if range.is_whole { 0.0 } else { 1.0 };
             let values = Tensor::new(&[range.largest, has_fractions], &self.device)?;
-            self.buffers[buffer].var.set(&values)?;
+            self.variables.buffers[buffer].var.set(&values)?;
         }
         Ok(())
     }
@@ -492,12 +315,31 @@ impl Network {
     pub fn trace_step(&self, x: &Tensor, membranes: &mut Membranes) -> Result<Vec<LayerTrace>> {
         let x_seq = x.unsqueeze(0)?;
         self.check_input(&x_seq)?;
-        layered::trace_step(self, &self.quantized_input(&x_seq)?, membranes)
+        self.layered().trace_step(&self.quantized_input(&x_seq)?, membranes)
+    }
+
+    /// Class scores `[B, n_classes]` that can be differentiated, computed layer by layer: in training
+    /// mode where a key is given.
+    ///
+    /// # Errors
+    /// If the shape of `x_seq` `[T, B, C, H, W]` does not fit the network.
+    pub fn forward(&self, x_seq: &Tensor, training: Option<StepKey>) -> Result<Tensor> {
+        self.check_input(x_seq)?;
+        Ok(self.layered().forward(&self.quantized_input(x_seq)?, training)?.0)
+    }
+
+    fn layered(&self) -> Layered<'_> {
+        let Self { graph, variables, config, device, .. } = self;
+        Layered { graph, variables, config, device }
+    }
+
+    pub(crate) fn variables(&self) -> &Variables {
+        &self.variables
     }
 
     /// Steps and batch size.
     fn check_input(&self, x_seq: &Tensor) -> Result<(usize, usize)> {
-        let input = self.config.arch.input;
+        let input = self.graph.input_shape();
         match *x_seq.dims() {
             [t, b, c, h, w]
                 if t > 0 && b > 0 && (c, h, w) == (input.channels, input.height, input.width) =>

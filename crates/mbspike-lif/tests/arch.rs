@@ -1,6 +1,6 @@
 //! The architecture notation: what it reads, what it refuses and how it says so.
 
-use mbspike_lif::{Arch, ArchError, Layer, PoolKind, Shape};
+use mbspike_lif::{Arch, ArchError, ConvLayer, Join, Layer, PoolKind, Shape};
 use proptest::prelude::*;
 
 fn refusal(text: &str) -> ArchError {
@@ -17,13 +17,13 @@ fn every_kind_of_layer_is_read() {
     assert_eq!(
         arch.layers,
         [
-            Layer::Conv { channels: 8, kernel: 3, valid: true },
+            Layer::Conv(ConvLayer::valid(8, 3)),
             Layer::BatchNorm,
             Layer::Pool { kind: PoolKind::Average, size: 2 },
-            Layer::Conv { channels: 16, kernel: 5, valid: false },
+            Layer::Conv(ConvLayer::new(16, 5)),
             Layer::Pool { kind: PoolKind::Max, size: 2 },
             Layer::Dropout { p: 0.25 },
-            Layer::Dense { neurons: 512 },
+            Layer::dense(512),
             Layer::Output { neurons: 100 },
             Layer::Vote { group: 10 },
         ]
@@ -82,7 +82,7 @@ fn errors_show_where_and_what_was_expected() {
     let cases = [
         ("", 0, "the end", "the height of the input"),
         ("fashion", 0, "`f`", "the height of the input"),
-        ("28-10o", 2, "`-`", "`x` and the width"),
+        ("28y-10o", 2, "`y`", "`x` and the width"),
         ("28x-10o", 3, "`-`", "the width of the input"),
         ("28x28x-10o", 6, "`-`", "the channels of the input"),
         ("28x28 -10o", 5, "` `", "`-` or the end of the input"),
@@ -91,6 +91,20 @@ fn errors_show_where_and_what_was_expected() {
         ("28x28-8q5-10o", 7, "`q`", "`c` (convolution)"),
         ("28x28-8c-10o", 8, "`-`", "the size of the kernel"),
         ("28x28-8c5w-10o", 9, "`w`", "`-` or the end of the layer"),
+        ("28x28-8c5s0-10o", 10, "`0`", "the stride, at least 1"),
+        ("28x28-8c5s2s2-10o", 11, "`s`", "once"),
+        ("28x28-8c5d-10o", 10, "`-`", "the dilation"),
+        ("28x28-8c5g3-10o", 6, "`8c5g3` on a map of 28x28x1", "groups that divide 1 channels in"),
+        ("28x28-dw3g2-10o", 9, "`g`", "no groups"),
+        ("28x28-res(8c3-10o", 17, "the end", "`)`, the end of the block"),
+        ("28x28-res()-10o", 10, "`)`", "a layer such as"),
+        ("28x28-res(8c3)-10o", 6, "`res(8c3)` of 28x28x8 and 28x28x1", "a strided 1x1"),
+        ("28x28-resc(2a)-10o", 6, "`resc(2a)`", "a convolution or dense layer inside"),
+        ("28x28-res(10o)-10o", 10, "`10o` inside a block", "after all blocks"),
+        ("28x28-res(1c3-1c3|bn)-10o", 18, "`bn` after the input", "right after"),
+        ("28x28-res(1c3-1c3|1c1|1c1)-10o", 21, "`|`", "`)`, the end of the block"),
+        ("28x28-3r-8c5-10o", 9, "`8c5` after a dense layer", "there is no map"),
+        ("28x28-16r2-10o", 9, "`2`", "`-` or the end of the layer"),
         ("28x28-10o-", 10, "the end", "a layer such as"),
         ("28x28-10ö", 8, "`ö`", "`c` (convolution)"),
         ("28x28-dp-10o", 8, "`-`", "the probability of dropout"),
@@ -155,19 +169,67 @@ fn a_handmade_architecture_is_checked_like_a_read_one() {
 }
 
 #[test]
+fn strides_groups_blocks_and_recurrence_are_read() {
+    let arch: Arch = "32x32x4-8c3s2-dw3-8c3d2g4v-16c1l-2a-lif-resc(16c3-bn-16c3-bn|16c1l)\
+                      -res(res(16c3)-16c3)-2s-128r-64l-10o"
+        .parse()
+        .unwrap();
+    let plain = ConvLayer::new(8, 3);
+    assert_eq!(arch.layers[0], Layer::Conv(ConvLayer { stride: 2, ..plain }));
+    assert_eq!(arch.layers[1], Layer::Conv(ConvLayer { channels: None, ..plain }));
+    let third = ConvLayer { dilation: 2, groups: 4, valid: true, ..plain };
+    assert_eq!(arch.layers[2], Layer::Conv(third));
+    let Layer::Residual { join, body, shortcut } = &arch.layers[6] else { panic!("{arch}") };
+    assert_eq!((*join, body.len(), shortcut.len()), (Join::Currents, 4, 1));
+    let shapes: Vec<String> = arch.shapes().unwrap().iter().map(ToString::to_string).collect();
+    let expected = ["16x16x8", "16x16x8", "12x12x8", "12x12x16", "6x6x16", "6x6x16", "6x6x16"];
+    assert_eq!(shapes[..7], expected);
+    assert_eq!(shapes[7..], ["6x6x16", "3x3x16", "1x1x128", "1x1x64", "1x1x10"]);
+    let row: Arch = "700-128r-20o".parse().unwrap();
+    assert_eq!(row.input, Shape { channels: 1, height: 1, width: 700 });
+    assert_eq!(row.to_string(), "700-128r-20o");
+    // Whatever the order of the suffixes, one notation is canonical.
+    let same: Arch = "9x9x4-8c3vg2s2l-lif-10o".parse().unwrap();
+    assert_eq!(same.to_string(), "9x9x4-8c3s2g2vl-lif-10o");
+}
+
+#[test]
 fn one_channel_is_not_written() {
     assert_eq!("28x28x1-010o".parse::<Arch>().unwrap().to_string(), "28x28-10o");
 }
 
 fn layer() -> impl Strategy<Value = Layer> {
-    let kind = prop_oneof![Just(PoolKind::Average), Just(PoolKind::Max)];
+    let kind = prop_oneof![Just(PoolKind::Average), Just(PoolKind::Max), Just(PoolKind::Sum)];
     prop_oneof![
         (1..40_usize, 1..8_usize, any::<bool>()).prop_map(|(channels, kernel, valid)| {
-            Layer::Conv { channels, kernel: if valid { kernel } else { 2 * kernel - 1 }, valid }
+            let kernel = if valid { kernel } else { 2 * kernel - 1 };
+            Layer::Conv(ConvLayer { valid, ..ConvLayer::new(channels, kernel) })
         }),
         Just(Layer::BatchNorm),
+        (1..3_usize, 1..3_usize, any::<bool>(), any::<bool>()).prop_map(
+            |(stride, dilation, depthwise, spiking)| {
+                let channels = if depthwise { None } else { Some(6) };
+                Layer::Conv(ConvLayer {
+                    channels,
+                    stride,
+                    dilation,
+                    spiking,
+                    ..ConvLayer::new(6, 3)
+                })
+            }
+        ),
+        (any::<bool>(), any::<bool>()).prop_map(|(currents, with_shortcut)| Layer::Residual {
+            join: if currents { Join::Currents } else { Join::Spikes },
+            body: vec![Layer::Conv(ConvLayer::new(5, 3)), Layer::BatchNorm],
+            shortcut: if with_shortcut { vec![Layer::Conv(ConvLayer::new(5, 1))] } else { vec![] },
+        }),
+        (1..50_usize, any::<bool>(), any::<bool>()).prop_map(|(neurons, recurrent, spiking)| {
+            Layer::Dense { neurons, recurrent, spiking: spiking || recurrent }
+        }),
+        Just(Layer::Neurons),
+        (kind.clone(), 1..4_usize).prop_map(|(kind, size)| Layer::Pool { kind, size }),
         (kind, 1..4_usize).prop_map(|(kind, size)| Layer::Pool { kind, size }),
-        (1..600_usize).prop_map(|neurons| Layer::Dense { neurons }),
+        (1..600_usize).prop_map(|neurons| Layer::dense(neurons)),
         (0.0..1.0_f64).prop_map(|p| Layer::Dropout { p }),
     ]
 }
@@ -202,7 +264,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_the_parser_panic(text in "[0-9xcvamobnpdte. -]{0,40}|.{0,20}") {
+    fn no_text_makes_the_parser_panic(text in "[0-9xcvamobnpdtelrswgi.()| -]{0,40}|.{0,20}") {
         if let Err(error) = text.parse::<Arch>() {
             prop_assert!(error.position + error.length <= text.len());
             prop_assert!(text.is_char_boundary(error.position));

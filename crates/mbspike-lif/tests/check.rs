@@ -4,9 +4,7 @@
 use candle_core::Device;
 use mbspike_core::{DeviceName, Reset, Shift, Surrogate};
 use mbspike_lif::check::{check_batch, execution};
-use mbspike_lif::{
-    Arch, Execution, Network, NetworkConfig, Precision, Quantization, Readout, check,
-};
+use mbspike_lif::{Arch, Execution, Network, NetworkConfig, Precision, Quantization, check};
 
 fn config(arch: &str, change: impl FnOnce(&mut NetworkConfig)) -> NetworkConfig {
     let mut config = NetworkConfig::new(arch.parse().unwrap(), 2);
@@ -28,7 +26,7 @@ const NORM: &str = "8x8-2c3-bn-2a-10o";
 #[test]
 fn combinations_that_cannot_be_computed_name_the_setting() {
     type Change = fn(&mut NetworkConfig);
-    let cases: [(&str, Change, &str); 10] = [
+    let cases: [(&str, Change, &str); 12] = [
         (NORM, |c| c.execution = Execution::Fused, "execution"),
         (PLAIN, |c| (c.execution, c.precision) = (Execution::Fused, Precision::F64), "execution"),
         (PLAIN, |c| (c.execution, c.neuron.learnable_tau) = (Execution::Fused, true), "execution"),
@@ -44,8 +42,14 @@ fn combinations_that_cannot_be_computed_name_the_setting() {
             |c| (c.checkpoint_steps, c.execution) = (Some(2), Execution::Layered),
             "checkpoint_steps",
         ),
+        (
+            PLAIN,
+            |c| (c.checkpoint_steps, c.execution) = (Some(2), Execution::Batch),
+            "checkpoint_steps",
+        ),
+        ("16x16-2c9-10o", |c| c.execution = Execution::Batch, "execution"),
+        (PLAIN, |c| (c.execution, c.precision) = (Execution::Batch, Precision::F64), "execution"),
         (PLAIN, |c| c.checkpoint_steps = Some(0), "checkpoint_steps"),
-        (PLAIN, |c| (c.readout, c.neuron.learnable_tau) = (Readout::LastMembrane, true), "readout"),
         (
             PLAIN,
             |c| (c.precision, c.quantization) = (Precision::F64, Quantization::Int8),
@@ -115,11 +119,19 @@ fn numbers_that_single_precision_turns_into_others_are_refused_in_it_and_taken_i
 
 #[test]
 fn the_execution_is_known_before_the_network_is_built() {
-    for (arch, want) in [(PLAIN, Execution::Fused), (NORM, Execution::Layered)] {
+    let cases = [
+        (PLAIN, Execution::Fused),
+        ("28x28-8c5-2a-16c5-2a-10o", Execution::Fused),
+        (NORM, Execution::Batch),
+        ("28x28-512-512-10o", Execution::Batch),
+        ("28x28-64c3-2a-128c3-2a-256-10o", Execution::Batch),
+        ("16x16-2c9-10o", Execution::Layered),
+    ];
+    for (arch, want) in cases {
         let config = config(arch, |_| {});
         assert_eq!(execution(&config, DeviceName::Cpu).unwrap(), want);
         let network = Network::new(&config, 7, &Device::Cpu).unwrap();
-        assert_eq!(network.is_fused(), want == Execution::Fused);
+        assert_eq!(network.execution(), want);
     }
 }
 

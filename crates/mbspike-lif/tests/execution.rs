@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 use candle_core::{DType, Device, Tensor};
-use mbspike_core::{Reset, Shift, Surrogate};
+use mbspike_core::{InputCode, Reset, Shift, Surrogate};
 use mbspike_lif::{
     Execution, Loss, LossKind, Network, NetworkConfig, Precision, Quantization, Readout, StepKey,
     StepOutput, one_hot,
@@ -76,9 +76,10 @@ fn assert_agree(what: &str, a: &StepOutput, b: &StepOutput, tolerance: f64) {
 const ROUNDING: f64 = 2e-4;
 
 fn compare(what: &str, config: &NetworkConfig, loss: Loss) {
-    let fused = NetworkConfig { execution: Execution::Fused, ..config.clone() };
-    let layered = NetworkConfig { execution: Execution::Layered, ..config.clone() };
-    assert_agree(what, &step(&fused, loss, 4, 5), &step(&layered, loss, 4, 5), ROUNDING);
+    let by = |execution| step(&NetworkConfig { execution, ..config.clone() }, loss, 4, 5);
+    let layered = by(Execution::Layered);
+    assert_agree(&format!("{what}, fused"), &by(Execution::Fused), &layered, ROUNDING);
+    assert_agree(&format!("{what}, batch"), &by(Execution::Batch), &layered, ROUNDING);
 }
 
 #[test]
@@ -146,21 +147,28 @@ fn fused_and_layered_agree_on_quantized_networks() {
                 bias: true,
                 ..NetworkConfig::new(arch.parse().unwrap(), 2)
             };
-            let fused = NetworkConfig { execution: Execution::Fused, ..config.clone() };
-            let layered = NetworkConfig { execution: Execution::Layered, ..config };
-            let (fused, layered) =
-                (step(&fused, Loss::default(), 4, 5), step(&layered, Loss::default(), 4, 5));
-            assert_agree(&format!("{arch} {precision:?}"), &fused, &layered, tolerance);
+            let by = |execution| {
+                step(&NetworkConfig { execution, ..config.clone() }, Loss::default(), 4, 5)
+            };
+            let layered = by(Execution::Layered);
+            for execution in [Execution::Fused, Execution::Batch] {
+                let what = format!("{arch} {precision:?} {execution:?}");
+                assert_agree(&what, &by(execution), &layered, tolerance);
+            }
         }
     }
 }
 
 #[test]
 fn a_quantized_step_is_a_step_of_the_rounded_network_whose_gradient_passes_straight_through() {
-    for execution in [Execution::Fused, Execution::Layered] {
+    for execution in [Execution::Fused, Execution::Batch, Execution::Layered] {
         let config =
             NetworkConfig { execution, ..NetworkConfig::new(ARCHS[0].parse().unwrap(), 2) };
-        let quantized = NetworkConfig { quantization: Quantization::Int8, ..config.clone() };
+        let quantized = NetworkConfig {
+            quantization: Quantization::Int8,
+            input: InputCode::Counts,
+            ..config.clone()
+        };
         let (x_seq, targets) = input(ARCHS[0], 4, 5);
         // On whole inputs nothing but the weights is rounded.
         let x_seq = x_seq.ceil().unwrap();
@@ -212,6 +220,37 @@ fn the_range_of_quantized_inputs_is_that_of_all_training_batches() {
 }
 
 #[test]
+fn a_time_constant_that_is_no_number_any_more_is_named() {
+    let mut config = NetworkConfig::new("6x6-2c3-3o".parse().unwrap(), 2);
+    config.neuron.learnable_tau = true;
+    let network = Network::new(&config, 7, &Device::Cpu).unwrap();
+    assert_eq!(network.lost_tau().unwrap(), None);
+    let tau = network.parameters().iter().find(|p| p.name == "lif2.tau").unwrap();
+    assert_eq!(tau.at_least, Some(1.0));
+    for value in [f32::INFINITY, f32::NAN] {
+        tau.var.set(&Tensor::new(&[value], &Device::Cpu).unwrap()).unwrap();
+        let (name, lost) = network.lost_tau().unwrap().unwrap();
+        assert_eq!((name, lost.is_nan()), ("lif2.tau", value.is_nan()));
+    }
+}
+
+#[test]
+fn batch_normalization_over_one_value_is_refused_and_not_a_nan() {
+    let arch = "3x3-2c3v-bn-3o";
+    let mut network =
+        Network::new(&NetworkConfig::new(arch.parse().unwrap(), 2), 7, &Device::Cpu).unwrap();
+    let mut step = |n_steps, batch_size| {
+        let (x_seq, targets) = input(arch, n_steps, batch_size);
+        let key = StepKey { seed: 0, iteration: 0 };
+        network.train_step(&x_seq, &targets, Loss::default(), key)
+    };
+    let error = step(1, 1).unwrap_err().to_string();
+    assert!(error.contains("batch normalization over a single value"), "{error}");
+    assert!(step(2, 1).unwrap().loss.is_finite());
+    assert!(step(1, 2).unwrap().loss.is_finite());
+}
+
+#[test]
 fn recomputing_segments_changes_nothing() {
     let config = NetworkConfig::new(ARCHS[3].parse().unwrap(), 2);
     let whole = step(&config, Loss::default(), 7, 3);
@@ -225,8 +264,13 @@ fn recomputing_segments_changes_nothing() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    for execution in [Execution::Fused, Execution::Layered] {
-        for arch in ["12x12-8c5-2a-16c5-2a-dp0.5-10o", "12x12x2-8c3-2m-40-10o"] {
+    for execution in [Execution::Fused, Execution::Batch, Execution::Layered] {
+        let archs =
+            ["12x12-8c5-2a-16c5-2a-dp0.5-10o", "12x12x2-8c3-2m-40-10o", "12x12-9c3-bn-2a-10o"];
+        for arch in archs {
+            if execution == Execution::Fused && arch.contains("bn") {
+                continue;
+            }
             let config =
                 NetworkConfig { execution, ..NetworkConfig::new(arch.parse().unwrap(), 2) };
             let on = |n| {
@@ -276,7 +320,7 @@ fn every_variable_gets_a_gradient() {
 
 #[test]
 fn nan_input_reaches_the_loss() {
-    for execution in [Execution::Fused, Execution::Layered] {
+    for execution in [Execution::Fused, Execution::Batch, Execution::Layered] {
         let config = NetworkConfig {
             execution,
             ..NetworkConfig::new("12x12-8c5-2a-10o".parse().unwrap(), 2)
@@ -299,5 +343,130 @@ fn networks_that_cannot_be_fused_say_why() {
     let error = Network::new(&config, 7, &Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("batch normalization"), "{error}");
     let auto = NetworkConfig { execution: Execution::Auto, ..config };
-    assert!(!Network::new(&auto, 7, &Device::Cpu).unwrap().is_fused());
+    let network = Network::new(&auto, 7, &Device::Cpu).unwrap();
+    assert_eq!(network.execution(), Execution::Batch);
+}
+
+/// Sequences of layers that take the whole batch.
+const NORM_ARCHS: &[&str] = &[
+    "12x12-8c5-bn-2a-16c5-bn-2a-10o",
+    "12x12x2-9c3-bn-2m-17c3v-bn-dp0.3-20-10o",
+    "12x9x3-5c3-bn-3a-6c3-bn-40-20o-vote2",
+    "12x12-2a-33c3-bn-10o",
+];
+
+/// Running statistics after a step, and the answer in evaluation mode.
+fn after_step(config: &NetworkConfig) -> (Vec<Vec<f32>>, Vec<f32>) {
+    let mut network = Network::new(config, 7, &Device::Cpu).unwrap();
+    let (x_seq, targets) = input(&config.arch.to_string(), 4, 5);
+    let key = StepKey { seed: 3, iteration: 11 };
+    network.train_step(&x_seq, &targets, Loss::default(), key).unwrap();
+    let buffers = network.buffers().iter().map(|b| flat(&b.var)).collect();
+    (buffers, flat(&network.predict(&x_seq).unwrap().logits))
+}
+
+#[test]
+fn batch_and_layered_agree_where_the_whole_batch_is_needed() {
+    for arch in NORM_ARCHS {
+        for (bits, bias, learnable_tau) in [(1, false, false), (2, true, false), (3, false, true)] {
+            for precision in [Precision::F32, Precision::Bf16] {
+                let mut config = NetworkConfig::new(arch.parse().unwrap(), bits);
+                (config.bias, config.precision) = (bias, precision);
+                config.neuron.learnable_tau = learnable_tau;
+                config.neuron.tau = 2.5;
+                let by = |execution| NetworkConfig { execution, ..config.clone() };
+                let (batch, layered) = (by(Execution::Batch), by(Execution::Layered));
+                let what = format!("{arch}, {bits} bits, {precision:?}");
+                let (got, want) =
+                    (step(&batch, Loss::default(), 4, 5), step(&layered, Loss::default(), 4, 5));
+                let tolerance = if precision == Precision::F32 { 1e-4 } else { 4e-3 };
+                let network = Network::new(&batch, 7, &Device::Cpu).unwrap();
+                for ((p, got), want) in
+                    network.parameters().iter().zip(&got.gradients).zip(&want.gradients)
+                {
+                    // A bias before batch normalization is cancelled by it: rounding is all there is.
+                    if !(p.name.starts_with("conv") && p.name.ends_with("bias")) {
+                        let off = relative(&flat(got), &flat(want));
+                        assert!(off <= tolerance, "{what}: {} off by {off}", p.name);
+                    }
+                }
+                let off = relative(&flat(&got.logits), &flat(&want.logits));
+                assert!(off <= tolerance, "{what}: logits off by {off}");
+                assert!((got.loss - want.loss).abs() <= tolerance * want.loss, "{what}");
+                let ((got, got_logits), (want, want_logits)) =
+                    (after_step(&batch), after_step(&layered));
+                for (got, want) in got.iter().zip(&want) {
+                    assert!(relative(got, want) <= 1e-5, "{what}: {got:?} {want:?}");
+                }
+                let off = relative(&got_logits, &want_logits);
+                assert!(off <= tolerance, "{what}: logits of evaluation off by {off}");
+            }
+        }
+    }
+}
+
+#[test]
+fn batch_and_layered_agree_on_time_constants_of_every_neuron() {
+    for reset in [Reset::Soft {}, Reset::Hard { v_reset: 0.05 }, Reset::None {}] {
+        for decay_input in [false, true] {
+            // Levels so fine, and a leak to such a potential, that every layer spikes: else the
+            // gradient of the output's is all rounding.
+            let mut config = NetworkConfig::new(ARCHS[0].parse().unwrap(), 5);
+            config.neuron.learnable_tau = true;
+            config.neuron.reset = reset;
+            config.neuron.decay_input = decay_input;
+            config.neuron.v_threshold = 0.3;
+            let by = |execution| {
+                step(&NetworkConfig { execution, ..config.clone() }, Loss::default(), 4, 5)
+            };
+            let what = format!("{reset:?} {decay_input}");
+            assert_agree(&what, &by(Execution::Batch), &by(Execution::Layered), ROUNDING);
+        }
+    }
+}
+
+#[test]
+fn batches_of_other_sizes_do_not_disturb_each_other() {
+    for arch in [NORM_ARCHS[0], ARCHS[3]] {
+        let config = NetworkConfig {
+            execution: Execution::Batch,
+            ..NetworkConfig::new(arch.parse().unwrap(), 2)
+        };
+        let key = StepKey { seed: 3, iteration: 11 };
+        let mut used = Network::new(&config, 7, &Device::Cpu).unwrap();
+        for (n_steps, batch_size) in [(2, 40), (5, 3), (1, 1), (4, 5)] {
+            let (x_seq, targets) = input(arch, n_steps, batch_size);
+            let got = used.train_step(&x_seq, &targets, Loss::default(), key).unwrap();
+            let want = step(&config, Loss::default(), n_steps, batch_size);
+            assert_eq!(flat(&got.logits), flat(&want.logits));
+            for (got, want) in got.gradients.iter().zip(&want.gradients) {
+                assert_eq!(flat(got), flat(want));
+            }
+            let fresh = Network::new(&config, 7, &Device::Cpu).unwrap();
+            for (to, from) in used.buffers().iter().zip(fresh.buffers()) {
+                to.var.set(&from.var).unwrap();
+            }
+            used.predict(&x_seq).unwrap();
+        }
+    }
+}
+
+#[test]
+fn mean_spikes_of_both_executions_are_the_same_to_the_last_bit() {
+    for bits in [1, 2, 3, 8, 16] {
+        let mean_spikes = [Execution::Fused, Execution::Layered].map(|execution| {
+            let mut config = NetworkConfig::new("12x12x2-16c3-2a-9c3-4o".parse().unwrap(), bits);
+            config.execution = execution;
+            let output = step(&config, Loss::default(), 7, 37);
+            output.activity.mean_value()
+        });
+        // A dense layer's sums are rounded in another order, so its spikes are not the same ones.
+        let [fused, layered] = mean_spikes.map(|mut means| {
+            means.truncate(3);
+            means.iter().map(|mean| mean.to_bits()).collect::<Vec<_>>()
+        });
+        assert_eq!(fused, layered, "{bits} bits");
+        // One bit may be silent with the weights that a network starts from.
+        assert!(bits == 1 || f64::from_bits(fused[1]) > 0.0, "{bits} bits");
+    }
 }

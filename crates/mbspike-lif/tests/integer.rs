@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 use candle_core::{Device, Tensor};
-use mbspike_core::Reset;
+use mbspike_core::{InputCode, Reset};
 use mbspike_lif::integer::{IntegerNetwork, IntegerReset, reference};
 use mbspike_lif::{InputRange, Network, NetworkConfig, Readout};
 use proptest::prelude::*;
@@ -36,8 +36,9 @@ fn input(arch: &str, [n_steps, batch_size]: [usize; 2], seed: u64, is_whole: boo
     Tensor::from_vec(values, dims, &Device::Cpu).unwrap()
 }
 
-fn range(x_seq: &Tensor) -> InputRange {
-    let mut range = InputRange::default();
+fn range(x_seq: &Tensor, is_whole: bool) -> InputRange {
+    let code = if is_whole { InputCode::Counts } else { InputCode::Analog };
+    let mut range = InputRange::of(code);
     range.observe(&x_seq.flatten_all().unwrap().to_vec1::<f32>().unwrap());
     range
 }
@@ -77,7 +78,7 @@ proptest! {
         config.neuron.decay_input = decay_input;
         let network = Network::new(&config, seed, &Device::Cpu).unwrap();
         let x_seq = input(arch, [4, 3], seed, is_whole);
-        let integer = IntegerNetwork::from_network(&network, range(&x_seq), 4).unwrap();
+        let integer = IntegerNetwork::from_network(&network, range(&x_seq, is_whole), 4).unwrap();
         let fast = scores(&integer.predict(&x_seq).unwrap());
         prop_assert_eq!(&fast, &scores(&reference::predict(&integer, &x_seq).unwrap()));
 
@@ -93,7 +94,7 @@ fn scores_do_not_depend_on_the_number_of_threads() {
     let arch = ARCHS[0];
     let network = Network::new(&config(arch, 3), 5, &Device::Cpu).unwrap();
     let x_seq = input(arch, [5, 29], 1, true);
-    let integer = IntegerNetwork::from_network(&network, range(&x_seq), 5).unwrap();
+    let integer = IntegerNetwork::from_network(&network, range(&x_seq, true), 5).unwrap();
     let on = |n| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
         pool.install(|| scores(&integer.predict(&x_seq).unwrap()))
@@ -102,6 +103,34 @@ fn scores_do_not_depend_on_the_number_of_threads() {
     assert!(one.iter().any(|score| *score > 0));
     assert_eq!(one, on(2));
     assert_eq!(one, on(3));
+}
+
+#[test]
+fn logits_and_activity_are_those_of_the_network() {
+    for readout in [Readout::MeanSpike, Readout::LastMembrane, Readout::MaxMembrane] {
+        let arch = ARCHS[1];
+        let config = NetworkConfig { readout, ..config(arch, 3) };
+        let network = Network::new(&config, 5, &Device::Cpu).unwrap();
+        let x_seq = input(arch, [6, 20], 1, true);
+        let integer = IntegerNetwork::from_network(&network, range(&x_seq, true), 6).unwrap();
+        network.quantize_weights().unwrap();
+        let expected = network.predict(&x_seq).unwrap();
+        let (scores, activity) = integer.predict_with_activity(&x_seq).unwrap();
+        let logits = integer.logits(&scores, 6, config.neuron.v_threshold).unwrap();
+        let logits = logits.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        let want = expected.logits.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(want.iter().any(|logit| *logit != 0.0));
+        let off = logits.iter().zip(&want).map(|(a, b)| (a - f64::from(*b)).abs()).sum::<f64>();
+        assert!(off / (want.len() as f64) < 5e-3, "{readout:?}: {off}");
+        for (got, want) in activity.positions.iter().zip(&expected.activity.positions) {
+            assert_eq!(got.n_elements, want.n_elements);
+            let share = |n: u64| n as f64 / got.n_elements as f64;
+            assert!((share(got.n_nonzero) - share(want.n_nonzero)).abs() < 5e-3);
+            let of_sum = (got.sum.value() - want.sum.value()).abs() / got.n_elements as f64;
+            assert!(of_sum < 5e-3, "{readout:?}: {of_sum}");
+        }
+        assert_eq!(activity.positions.len(), network.positions().len());
+    }
 }
 
 #[test]
@@ -114,7 +143,7 @@ fn scores_are_close_to_those_of_the_network_with_quantized_weights() {
                 config.neuron.reset = reset;
                 config.neuron.tau = 3.0;
                 config.neuron.v_threshold = 0.1;
-                let mut network = Network::new(&config, 9, &Device::Cpu).unwrap();
+                let network = Network::new(&config, 9, &Device::Cpu).unwrap();
                 // Normalization that is not the identity, one channel turned around.
                 for p in network.parameters().iter().chain(network.buffers()) {
                     let Some((_, part)) = p.name.strip_prefix("bn").and_then(|n| n.split_once('.'))
@@ -135,7 +164,7 @@ fn scores_are_close_to_those_of_the_network_with_quantized_weights() {
                 let (n_steps, batch_size) = (6, 16);
                 let x_seq = input(arch, [n_steps, batch_size], 4, true);
                 let integer =
-                    IntegerNetwork::from_network(&network, range(&x_seq), n_steps).unwrap();
+                    IntegerNetwork::from_network(&network, range(&x_seq, true), n_steps).unwrap();
                 network.quantize_weights().unwrap();
                 let float = network.predict(&x_seq).unwrap().logits;
                 let float = float.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -166,7 +195,7 @@ fn the_worked_example_of_the_documentation() {
     network.parameters()[0].var.set(&weight).unwrap();
     let x_seq = [1.0_f32, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0];
     let x_seq = Tensor::from_slice(&x_seq, (4, 1, 1, 1, 2), &Device::Cpu).unwrap();
-    let integer = IntegerNetwork::from_network(&network, range(&x_seq), 4).unwrap();
+    let integer = IntegerNetwork::from_network(&network, range(&x_seq, true), 4).unwrap();
     let (name, shape, numbers) = integer.layers().next().unwrap();
     assert_eq!((name, shape), ("fc1", vec![1, 2]));
     assert_eq!(numbers.weight, [127, -51]);
@@ -222,7 +251,7 @@ fn what_does_not_fit_is_refused_with_the_layer() {
     let error = IntegerNetwork::new(integer.config().clone(), changed).unwrap_err().to_string();
     assert!(error.contains("`fc1`") && error.contains("elements"), "{error}");
 
-    let nothing = InputRange::default();
+    let nothing = InputRange::of(InputCode::Binary);
     assert!(IntegerNetwork::from_network(&network, nothing, 10).is_err());
     let nan = Tensor::new(f32::NAN, &Device::Cpu).unwrap().broadcast_as((3, 4, 4)).unwrap();
     let mut config = NetworkConfig::new("4x4-3o".parse().unwrap(), 2);

@@ -169,11 +169,15 @@ impl Case {
                 // The input itself is looked at once, as it comes in.
                 let is_faint = std::ptr::eq(x, &raw const faint);
                 assert!(!met || is_faint, "the processor met subnormal numbers: {what}");
-                gradients.iter().for_each(|g| assert_none(&what, g));
+                for gradient in &gradients {
+                    assert_none(&what, gradient);
+                }
                 iteration += 1;
             }
             let all = optimizer.state().unwrap().into_iter().chain(ema.state().unwrap());
-            all.for_each(|(name, state)| assert_none(&name, &state));
+            for (name, state) in all {
+                assert_none(&name, &state);
+            }
             for parameter in network.parameters().iter().chain(network.buffers()) {
                 assert_none(&parameter.name, &parameter.var);
             }
@@ -185,7 +189,7 @@ impl Case {
             let mut membranes = Membranes::default();
             for t in 0..n_steps_of(x) {
                 for layer in network.trace_step(&x.get(t).unwrap(), &mut membranes).unwrap() {
-                    for tensor in [&layer.input, &layer.sent] {
+                    for tensor in std::iter::once(&layer.input).chain(&layer.sent) {
                         assert_none("activations", tensor);
                     }
                 }
@@ -279,10 +283,10 @@ fn moments_of_a_weight_without_gradient_end_at_zero() {
             // f64 has eight times as many octaves.
             let n = if dtype == DType::F64 { 9 * n_iterations } else { n_iterations };
             let var = Var::ones(3, dtype, &Device::Cpu).unwrap();
-            let weight = Parameter { name: "fc1.weight".into(), var };
+            let weight = Parameter::new("fc1.weight", var);
             let mut optimizer = Optimizer::new(config, &[weight]).unwrap();
             let ones = Tensor::ones(3, dtype, &Device::Cpu).unwrap();
-            optimizer.step(&[ones.clone()], 0.1).unwrap();
+            optimizer.step(std::slice::from_ref(&ones), 0.1).unwrap();
             let zeros = ones.zeros_like().unwrap();
             for _ in 0..n {
                 optimizer.step(std::slice::from_ref(&zeros), 0.1).unwrap();

@@ -41,7 +41,7 @@ impl Golden {
     fn parameters(&self, dtype: DType) -> Vec<Parameter> {
         let parameter = |name: &str| {
             let value = self.tensor(&format!("input.{name}")).to_dtype(dtype).unwrap();
-            Parameter { name: name.into(), var: Var::from_tensor(&value.copy().unwrap()).unwrap() }
+            Parameter::new(name, Var::from_tensor(&value.copy().unwrap()).unwrap())
         };
         PARAMETERS.into_iter().map(parameter).collect()
     }
@@ -86,7 +86,7 @@ fn optimizers_take_the_steps_of_pytorch() {
             let mut optimizer = Optimizer::new(config, &parameters).unwrap();
             for (i, lr) in golden.learning_rates().into_iter().enumerate() {
                 optimizer.step(&golden.gradients(i, dtype), lr).unwrap();
-                for Parameter { name: parameter, var } in &parameters {
+                for Parameter { name: parameter, var, .. } in &parameters {
                     let entry = format!("optimizer.{name}.{suffix}.{parameter}");
                     let expected = golden.tensor(&entry).get(i).unwrap();
                     assert_close(&format!("{entry} step {i}"), var, &expected, tolerance);
@@ -115,9 +115,9 @@ fn a_restored_optimizer_goes_on_with_the_same_bits() {
             let state: HashMap<String, Tensor> = optimizer.state().unwrap().into_iter().collect();
             let resumed: Vec<Parameter> = unbroken
                 .iter()
-                .map(|Parameter { name, var }| Parameter {
-                    name: name.clone(),
-                    var: Var::from_tensor(&var.as_detached_tensor().copy().unwrap()).unwrap(),
+                .map(|Parameter { name, var, .. }| {
+                    let copy = var.as_detached_tensor().copy().unwrap();
+                    Parameter::new(name, Var::from_tensor(&copy).unwrap())
                 })
                 .collect();
             step(&mut optimizer, 5..12);
@@ -179,11 +179,29 @@ fn gradients_that_do_not_fit_are_refused_and_change_nothing() {
 #[test]
 fn a_transposed_gradient_moves_the_right_elements() {
     let var = Var::new(&[[0.0_f32; 3]; 2], &Device::Cpu).unwrap();
-    let parameter = Parameter { name: "fc1.weight".into(), var: var.clone() };
+    let parameter = Parameter::new("fc1.weight", var.clone());
     let mut optimizer = Optimizer::new(OptimizerConfig::sgd(1.0), &[parameter]).unwrap();
     let gradient = Tensor::new(&[[1.0_f32, 2.0], [3.0, 4.0], [5.0, 6.0]], &Device::Cpu).unwrap();
     optimizer.step(&[gradient.t().unwrap()], 1.0).unwrap();
     assert_eq!(var.to_vec2::<f32>().unwrap(), [[-1.0, -3.0, -5.0], [-2.0, -4.0, -6.0]]);
+}
+
+#[test]
+fn a_parameter_that_leaves_its_range_stops_at_its_end() {
+    for (name, config) in Golden::read().settings::<OptimizerConfig>("optimizer.") {
+        let var = Var::new(&[2.0_f32, 2.0, f32::NAN], &Device::Cpu).unwrap();
+        let tau = Parameter { at_least: Some(1.0), ..Parameter::new("lif1.tau", var.clone()) };
+        let mut optimizer = Optimizer::new(config, &[tau]).unwrap();
+        let gradient = Tensor::new(&[1e3_f32, -1e3, 1.0], &Device::Cpu).unwrap();
+        optimizer.step(&[gradient.clone()], 10.0).unwrap();
+        let [below, above, nan] = var.to_vec1::<f32>().unwrap()[..] else { panic!("{name}") };
+        assert!(below == 1.0 && above > 2.0 && nan.is_nan(), "{name}: {below} {above} {nan}");
+        // And it comes back.
+        for _ in 0..40 {
+            optimizer.step(&[(&gradient * -1e3).unwrap()], 1e-2).unwrap();
+        }
+        assert!(var.to_vec1::<f32>().unwrap()[0] > 1.0, "{name}");
+    }
 }
 
 #[test]
@@ -193,7 +211,7 @@ fn a_parameter_split_between_threads_moves_like_a_small_one() {
     let take_steps = |gradient: &[f32], config| {
         let device = &Device::Cpu;
         let var = Var::zeros(gradient.len(), DType::F32, device).unwrap();
-        let parameter = Parameter { name: "fc1.weight".into(), var: var.clone() };
+        let parameter = Parameter::new("fc1.weight", var.clone());
         let mut optimizer = Optimizer::new(config, &[parameter]).unwrap();
         for _ in 0..3 {
             let gradient = Tensor::new(gradient, device).unwrap();

@@ -5,6 +5,8 @@ mod array;
 mod error;
 pub mod exact;
 mod graph;
+#[cfg(feature = "network")]
+pub mod network;
 mod node;
 mod read;
 mod shapes;

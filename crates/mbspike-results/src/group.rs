@@ -306,7 +306,7 @@ fn are_alike(a: &Summary, b: &Summary) -> bool {
 }
 
 /// Sorts numbers as numbers, and what is not a number behind them; bits first, whatever else is swept.
-pub fn order(summary: &Summary) -> Vec<(bool, String, Number, String)> {
+fn order(summary: &Summary) -> Vec<(bool, String, Number, String)> {
     let values = summary.values.iter().filter(|(key, _)| *key != "seed");
     let key = |(name, value): (&String, &Value)| {
         let number = Number(value.as_f64().unwrap_or(f64::INFINITY));
@@ -324,7 +324,7 @@ pub fn order(summary: &Summary) -> Vec<(bool, String, Number, String)> {
 
 /// A number with a total order.
 #[derive(Debug, Clone, Copy)]
-pub struct Number(f64);
+struct Number(f64);
 
 impl Ord for Number {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {

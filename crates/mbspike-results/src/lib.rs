@@ -22,7 +22,7 @@ pub mod tensorboard;
 
 pub use error::{Error, Result};
 pub use files::{read_json, read_summaries, read_summary, write_json};
-pub use group::{Facet, Run, RunGroup, RunSet, order};
+pub use group::{Facet, Group, Groups, Run, RunGroup, RunSet};
 pub use identity::{Difference, FREE_KEYS, Identity};
 pub use label::{Names, value_text};
 pub use lock::Lock;

@@ -359,7 +359,8 @@ mod tests {
         let together = repeats(&[1.5, 2.5], 1).ratio_to(&repeats(&[3.0, 5.0], 1)).unwrap();
         assert!(near(together.value, 0.5) && near(together.half_width.unwrap(), 0.0));
         let apart = repeats(&[1.5, 2.5], 1).ratio_to(&repeats(&[3.0, 5.0], 9)).unwrap();
-        assert!(apart.half_width.unwrap() > ratio.half_width.unwrap());
+        // Of other seeds, both spreads count: t(2) = 4.302653, times √(2 · (0.5/4)²).
+        assert!(near(apart.half_width.unwrap(), 0.760_609), "{apart:?}");
     }
 
     #[test]

@@ -40,6 +40,10 @@ pub enum Command {
     Quantize(QuantizeArgs),
     /// Estimate the energy of trained runs and draw it.
     Energy(EnergyArgs),
+    /// Write a trained run for other programs: its network as a NIR file, or its weights.
+    Export(ExportArgs),
+    /// Make a run of a network or of weights from other programs, and evaluate it.
+    Import(ImportArgs),
     /// Look after datasets.
     #[command(subcommand)]
     Data(DataCommand),
@@ -53,7 +57,10 @@ pub enum Command {
 impl Command {
     /// Whether the command ends with what it has done so far when a signal asks for it.
     pub fn stops_on_signals(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Eval(_) | Self::Quantize(_) | Self::Energy(_))
+        matches!(
+            self,
+            Self::Run(_) | Self::Eval(_) | Self::Quantize(_) | Self::Energy(_) | Self::Import(_)
+        )
     }
 }
 
@@ -191,6 +198,100 @@ pub struct QuantizeArgs {
     /// Print the results as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The folder of one run.
+    pub run: PathBuf,
+    /// What to write.
+    #[arg(long, value_enum, default_value_t = ExportFormat::Nir)]
+    pub format: ExportFormat,
+    /// Say graded spikes and soft resets, for which NIR has no node, by graphs of thresholds that
+    /// compute the same.
+    #[arg(long, conflicts_with = "lossy")]
+    pub exact: bool,
+    /// Leave out what NIR cannot say, list it, and record it as metadata.
+    #[arg(long)]
+    pub lossy: bool,
+    /// The time step that time constants are written for; 1e-4, as other frameworks take it, without
+    /// it.
+    #[arg(long, value_name = "SECONDS", value_parser = positive_seconds)]
+    pub dt: Option<f64>,
+    /// Set a key of the run's config, as for `run`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// The file to write; network.nir or weights.safetensors in the run's folder without it.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print what was done as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// The network as a NIR file.
+    Nir,
+    /// The weights, named as in PyTorch.
+    Safetensors,
+}
+
+impl ExportFormat {
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Nir => "network.nir",
+            Self::Safetensors => "weights.safetensors",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// A network (.nir), or weights (.safetensors, .pth, .pt).
+    pub file: PathBuf,
+    /// The config of the run: data, encoding and training, and for weights the network. A NIR file
+    /// that `export` wrote has one in it.
+    #[arg(long, value_name = "CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Set a key of the config, as for `run`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// The folder of the run to make.
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// How weights find their places: by name where all are there, else layer by layer (auto).
+    #[arg(long, value_enum, default_value_t = MapBy::Auto)]
+    pub map: MapBy,
+    /// The time step that a NIR file's time constants are for; the one it names, or 1e-4, without it.
+    #[arg(long, value_name = "SECONDS", value_parser = positive_seconds)]
+    pub dt: Option<f64>,
+    /// Neurons of the NIR file fire where they meet their threshold, as SpikingJelly's do.
+    #[arg(long)]
+    pub threshold_fires: bool,
+    /// Do not evaluate the run on its test set.
+    #[arg(long)]
+    pub no_eval: bool,
+    /// Print what was done as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MapBy {
+    /// By name where all names are there, else by order.
+    Auto,
+    /// By name.
+    Name,
+    /// Layer by layer.
+    Order,
+}
+
+fn positive_seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if seconds > 0.0 && f64::is_finite(seconds) => Ok(seconds),
+        _ => Err("expected a number of seconds above 0".into()),
+    }
 }
 
 #[derive(Debug, Args)]

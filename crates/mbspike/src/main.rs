@@ -12,7 +12,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use mbspike_experiments::{energy, machine, run, sweep};
+use mbspike_experiments::{energy, exchange, machine, run, sweep};
+use mbspike_nir::network as nir;
 
 use cli::{Cli, Command};
 
@@ -58,6 +59,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => commands::migrate::migrate(&args),
         Command::Quantize(args) => commands::quantize::quantize(&args, quiet),
         Command::Energy(args) => commands::energy::energy(&args, quiet),
+        Command::Export(args) => commands::export::export(&args),
+        Command::Import(args) => commands::import::import(&args, quiet),
         Command::Data(command) => commands::data::data(&command, quiet),
         Command::Bench(command) => commands::bench::bench(&command),
         Command::Info(args) => commands::info::info(&args),
@@ -75,6 +78,15 @@ fn is_usage(error: &anyhow::Error) -> bool {
         Some(energy::Error::Table(_) | energy::Error::Energy(_)) => return true,
         Some(energy::Error::Results(error)) => return is_usage_of_results(error),
         _ => {}
+    }
+    let is_lossy = |error: &nir::Error| matches!(error, nir::Error::Lossy { .. });
+    if error.downcast_ref::<nir::Error>().is_some_and(is_lossy)
+        || matches!(
+            error.downcast_ref(),
+            Some(exchange::Error::Config(_) | exchange::Error::Several { .. })
+        )
+    {
+        return true;
     }
     match error.downcast_ref::<run::Error>() {
         Some(

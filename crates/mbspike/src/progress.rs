@@ -102,7 +102,7 @@ impl Progress {
     }
 
     /// Prints a line on stderr, above the bars if there are any.
-    fn say(&self, line: &str) {
+    pub fn say(&self, line: &str) {
         self.bars.suspend(|| printer::say(self.quiet, line));
     }
 
@@ -218,24 +218,31 @@ impl Observer for Progress {
                 run.bar.finish_and_clear();
                 self.bars.remove(&run.bar);
             }
-            if let (Some(sweep), RunEnd::Over(_)) = (&state.sweep, end) {
+            if let (Some(sweep), RunEnd::Over { .. }) = (&state.sweep, end) {
                 sweep.inc(1);
             }
         }
         let id = &point.id;
         match end {
-            RunEnd::Over(summary) => match (summary.status, summary.final_test_accuracy) {
-                (Status::Diverged, _) => {
-                    let cause = summary.cause.as_deref().unwrap_or("unknown");
-                    self.say(&format!("{id}: diverged: {cause}; the last checkpoint is kept"));
+            RunEnd::Over { summary, has_checkpoint } => {
+                match (summary.status, summary.final_test_accuracy) {
+                    (Status::Diverged, _) => {
+                        let cause = summary.cause.as_deref().unwrap_or("unknown");
+                        let kept = if *has_checkpoint {
+                            "the last checkpoint is kept"
+                        } else {
+                            "before its first checkpoint"
+                        };
+                        self.say(&format!("{id}: diverged: {cause}; {kept}"));
+                    }
+                    (Status::Finished, accuracy) => self.say(&format!(
+                        "{id}: test accuracy {:.4} after {} epochs, {:.0} s",
+                        accuracy.unwrap_or(f64::NAN),
+                        summary.n_epochs,
+                        summary.wall_time_s
+                    )),
                 }
-                (Status::Finished, accuracy) => self.say(&format!(
-                    "{id}: test accuracy {:.4} after {} epochs, {:.0} s",
-                    accuracy.unwrap_or(f64::NAN),
-                    summary.n_epochs,
-                    summary.wall_time_s
-                )),
-            },
+            }
             RunEnd::Stopped => self.say(&format!("{id}: stopped; --resume goes on from here")),
             RunEnd::Failed(error) => self.say(&format!("{id}: failed: {error}")),
         }

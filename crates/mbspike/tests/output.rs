@@ -144,6 +144,8 @@ fn results_that_nobody_reads_end_quietly_with_the_exit_code_of_the_run() {
         "diverged",
         "--no-figures",
         "--set",
+        "train.loss=mse",
+        "--set",
         "train.optimizer={kind=\"sgd\", lr=1e38}",
         "--set",
         "network.readout=last-membrane",
@@ -294,7 +296,7 @@ fn what_cannot_run_exits_with_2_and_creates_nothing() {
         &["network.arch=28x28-60000-60000-10o"],
         &["sweep.repeats=9223372036854775807"],
         // The first point is right.
-        &["sweep.neuron.learnable_tau=[false, true]", "network.readout=last-membrane"],
+        &["sweep.neuron.learnable_tau=[false, true]", "network.checkpoint_steps=2"],
         &["sweep.encoder.time_steps=[2, 1000000000]"],
     ] {
         let settings: Vec<&str> = settings.iter().flat_map(|s| ["--set", s]).collect();

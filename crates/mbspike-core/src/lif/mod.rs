@@ -17,6 +17,7 @@
 //! candle operations on top; [`reference`](mod@reference) is the plain form that tests compare
 //! with.
 
+mod block;
 mod cpu;
 #[cfg(feature = "cuda")]
 #[expect(unsafe_code, reason = "launches kernels")]
@@ -28,6 +29,7 @@ pub mod reference;
 mod rows;
 mod step;
 
+pub use block::{Affine, Block, BlockSpace, BlockSums, lif_block_backward, lif_block_forward};
 pub use cpu::{LifForward, LifGrad, lif_backward, lif_forward};
 pub use kept::{fire, lif_backward_from_h, lif_forward_keep_h};
 pub use op::{

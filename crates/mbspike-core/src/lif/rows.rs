@@ -103,7 +103,7 @@ pub(super) fn step_row_in_place<
 /// those of its input and of its membrane before. `ds` is the surrogate's derivative at `h`, carried
 /// as the gradients are ([`Real::carried`]).
 #[inline(always)]
-fn step_back<T: Real, const RESET: u8, const DETACH: bool, const FMA: bool>(
+pub(super) fn step_back<T: Real, const RESET: u8, const DETACH: bool, const FMA: bool>(
     grad_s: T,
     grad_v: T,
     h: T,

@@ -5,8 +5,8 @@
 //! | | `name`, `seed` |
 //! | `[dataset]` | `name`, `path`, `train_size`, `test_size`, `frame_cache` |
 //! | `[encoder]` | `kind`, `time_steps`, … |
-//! | `[network]` | `arch` or `preset`; `readout`, `bias`, `execution`, `checkpoint_steps` |
-//! | `[neuron]` | `bits`, `layer_bits`, `tau`, `learnable_tau`, `v_threshold`, `reset`, `detach_reset`, `decay_input`, `surrogate`, `shift` |
+//! | `[network]` | `arch`, `preset`, or `input` and `[[network.layer]]`; `readout`, `bias`, `execution`, `checkpoint_steps` |
+//! | `[neuron]` | `bits` or `levels`, `preset`, `layer_bits`, `tau` or `beta`, `learnable_tau`, `v_threshold`, `learnable_threshold`, `learned_by`, `signed`, `rounding`, `output`, `tau_syn`, `adaptation`, `reset`, `detach_reset`, `decay_input`, `surrogate`, `shift` |
 //! | `[train]` | `epochs`, `batch_size`, `optimizer`, `scheduler`, `precision`, `quantization`, `loss`, `label_smoothing`, `mixup_alpha`, `cutmix_alpha`, `random_erasing`, `random_crop`, `horizontal_flip`, `ema`, `clip_grad_norm`, `log_every`, `tensorboard`, `checkpoint_every`, `checkpoint_every_s`, `memory_limit_mib` |
 //! | `[target]` | `accuracy` |
 //! | `[sweep]` | see [`crate::sweep`] |
@@ -28,7 +28,8 @@ use mbspike_lif::schedule::Schedule;
 use mbspike_lif::{
     Arch, Execution, Loss, LossKind, NetworkConfig, NeuronConfig, Precision, Quantization, Readout,
 };
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 pub use origin::ConfigError;
 pub use template::{TEMPLATE, template_as_markdown};
@@ -65,7 +66,8 @@ pub struct Config {
 /// The `[network]` part of a config.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NetworkSettings {
-    /// The layers; a preset stands here by its layers.
+    /// The layers; a preset stands here by its layers. As in a config: `arch`, or `input` and `layer`.
+    #[serde(flatten, serialize_with = "as_written")]
     pub arch: Arch,
     /// How the output becomes class scores.
     pub readout: Readout,
@@ -76,6 +78,19 @@ pub struct NetworkSettings {
     /// Time steps kept for the backward pass at once; all without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_steps: Option<usize>,
+}
+
+/// An architecture by the keys of `[network]`.
+fn as_written<S: Serializer>(arch: &Arch, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    match arch.tables() {
+        None => map.serialize_entry("arch", arch)?,
+        Some(tables) => {
+            map.serialize_entry("input", &arch.input.to_string())?;
+            map.serialize_entry("layer", &tables)?;
+        }
+    }
+    map.end()
 }
 
 /// The `[train]` part of a config.
@@ -181,6 +196,7 @@ impl Config {
             precision: self.train.precision,
             checkpoint_steps: self.network.checkpoint_steps,
             quantization: self.train.quantization,
+            input: self.encoder.code_of_mixed(&self.augment()),
         }
     }
 

@@ -50,7 +50,9 @@ impl Place<'_> {
 
     /// The key of the network's layers that is in the text.
     fn arch(&self) -> &'static str {
-        if self.root.get("network.preset").is_some() { "network.preset" } else { "network.arch" }
+        let keys = ["network.preset", "network.layer"].into_iter();
+        let mut given = keys.filter(|key| self.root.get(key).is_some());
+        given.next().unwrap_or("network.arch")
     }
 
     fn data(
@@ -89,6 +91,13 @@ impl Place<'_> {
             Err(Error::CannotFuse { setting, reason }) => {
                 let message = format!("asks for the fused execution, but {reason}");
                 Err(self.error(&key(setting), message))
+            }
+            Err(Error::CannotBatch { reason }) => {
+                let message = format!("asks for the batch engine, but {reason}");
+                Err(self.error("network.execution", message))
+            }
+            Err(error @ (Error::Layer { .. } | Error::Graph(_))) => {
+                Err(self.error("network.layer", error))
             }
             Err(error) => Err(self.error(prefix, error)),
         }

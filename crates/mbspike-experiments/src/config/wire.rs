@@ -3,12 +3,15 @@
 
 use std::fmt;
 
+use mbspike_core::spike::{Rounding, SpikeOutput};
 use mbspike_core::{Reset, Shift, Surrogate};
 use mbspike_data::{DatasetConfig, EncoderConfig};
+use mbspike_lif::layer::Adaptation;
 use mbspike_lif::optim::OptimizerConfig;
 use mbspike_lif::schedule::{Schedule, WarmUp};
 use mbspike_lif::{
-    Arch, ArchError, Execution, LossKind, NeuronConfig, Precision, Quantization, Readout,
+    Arch, ArchError, Execution, LayerTable, LearnedBy, LossKind, NeuronConfig, NeuronTable,
+    Precision, Quantization, Readout, Shape,
 };
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
@@ -35,6 +38,8 @@ pub(super) struct Config {
 struct Network {
     arch: Option<String>,
     preset: Option<String>,
+    input: Option<String>,
+    layer: Option<Vec<LayerTable>>,
     #[serde(default)]
     readout: Readout,
     #[serde(default)]
@@ -47,11 +52,21 @@ struct Network {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Neuron {
-    bits: u32,
+    preset: Option<String>,
+    bits: Option<u32>,
+    levels: Option<u32>,
     layer_bits: Option<Vec<u32>>,
     tau: Option<f64>,
+    beta: Option<f64>,
     learnable_tau: Option<bool>,
     v_threshold: Option<f64>,
+    learnable_threshold: Option<bool>,
+    learned_by: Option<LearnedBy>,
+    signed: Option<bool>,
+    rounding: Option<Rounding>,
+    output: Option<SpikeOutput>,
+    tau_syn: Option<f64>,
+    adaptation: Option<Adaptation>,
     reset: Option<ResetTable>,
     detach_reset: Option<bool>,
     decay_input: Option<bool>,
@@ -216,11 +231,43 @@ impl Network {
                 let message = "network: `arch` and `preset` exclude each other".to_owned();
                 return fail("network.preset", message);
             }
-            (None, None) => {
-                let message = "network: the key `arch` (or `preset`) is missing".to_owned();
-                return fail("network", message);
-            }
+            (None, None) => match (self.input, self.layer) {
+                (Some(input), Some(layers)) => {
+                    let input = input.parse().map_err(|error: ArchError| {
+                        let message = format!("network.input: {error}");
+                        ConfigError::new(root.origin_of("network.input").clone(), message)
+                    })?;
+                    return self_tables(root, input, layers).map(|arch| NetworkSettings {
+                        arch,
+                        readout: self.readout,
+                        bias: self.bias,
+                        execution: self.execution,
+                        checkpoint_steps: self.checkpoint_steps,
+                    });
+                }
+                (Some(_), None) => {
+                    let message = "network: `input` goes with `[[network.layer]]`".to_owned();
+                    return fail("network.input", message);
+                }
+                (None, Some(_)) => {
+                    let message = "network: `[[network.layer]]` needs the key `input`, as \
+                                   \"32x32x3\""
+                        .to_owned();
+                    return fail("network.layer", message);
+                }
+                (None, None) => {
+                    let message = "network: the key `arch` (or `preset`) is missing".to_owned();
+                    return fail("network", message);
+                }
+            },
         };
+        for (key, given) in [("input", self.input.is_some()), ("layer", self.layer.is_some())] {
+            if given {
+                let message =
+                    format!("network: `{key}` and `arch` (or `preset`) exclude each other");
+                return fail(&format!("network.{key}"), message);
+            }
+        }
         Ok(NetworkSettings {
             arch,
             readout: self.readout,
@@ -229,6 +276,14 @@ impl Network {
             checkpoint_steps: self.checkpoint_steps,
         })
     }
+}
+
+/// An architecture of tables.
+fn self_tables(root: &Node, input: Shape, layers: Vec<LayerTable>) -> Result<Arch, ConfigError> {
+    Arch::of_tables(input, layers).map_err(|error| {
+        let origin = root.origin_of("network.layer").clone();
+        ConfigError::new(origin, format!("network.layer: {error}"))
+    })
 }
 
 /// The place of an error inside an architecture: the very characters, where the text stands in the
@@ -250,18 +305,41 @@ fn arch_error(root: &Node, error: &ArchError) -> ConfigError {
 
 impl Neuron {
     fn resolve(self, root: &Node) -> Result<NeuronConfig, ConfigError> {
-        let default = NeuronConfig::new(self.bits);
-        Ok(NeuronConfig {
+        let table = NeuronTable {
+            preset: self.preset,
             bits: self.bits,
+            levels: self.levels,
             layer_bits: self.layer_bits,
-            tau: self.tau.unwrap_or(default.tau),
-            learnable_tau: self.learnable_tau.unwrap_or(default.learnable_tau),
-            v_threshold: self.v_threshold.unwrap_or(default.v_threshold),
-            reset: self.reset.map_or(Ok(default.reset), |table| table.resolve(root))?,
-            detach_reset: self.detach_reset.unwrap_or(default.detach_reset),
-            decay_input: self.decay_input.unwrap_or(default.decay_input),
-            surrogate: self.surrogate.map_or(Ok(default.surrogate), |table| table.resolve(root))?,
-            shift: self.shift.map_or(default.shift, |shift| shift.0),
+            tau: self.tau,
+            beta: self.beta,
+            learnable_tau: self.learnable_tau,
+            v_threshold: self.v_threshold,
+            learnable_threshold: self.learnable_threshold,
+            learned_by: self.learned_by,
+            reset: self.reset.map(|table| table.resolve(root)).transpose()?,
+            detach_reset: self.detach_reset,
+            decay_input: self.decay_input,
+            surrogate: self.surrogate.map(|table| table.resolve(root)).transpose()?,
+            shift: self.shift.map(|shift| shift.0),
+            signed: self.signed,
+            rounding: self.rounding,
+            output: self.output,
+            tau_syn: self.tau_syn,
+            adaptation: self.adaptation,
+        };
+        if table.preset.is_none() && table.bits.is_none() && table.levels.is_none() {
+            let origin = root.get("neuron").map_or_else(|| root.origin_of("neuron"), |n| &n.origin);
+            let message = "the key `neuron.bits` is missing".to_owned();
+            return Err(ConfigError::new(origin.clone(), message));
+        }
+        table.resolve().map_err(|error| {
+            let (key, message) = match error {
+                mbspike_lif::Error::InvalidParameter { name, expected, got } => {
+                    (format!("neuron.{name}"), format!("must be {expected}, not {got}"))
+                }
+                error => ("neuron".to_owned(), error.to_string()),
+            };
+            ConfigError::new(root.origin_of(&key).clone(), format!("{key}: {message}"))
         })
     }
 }

@@ -3,7 +3,9 @@
 use candle_core::{DType, Tensor};
 use mbspike_data::InputCode;
 use mbspike_energy::{ConvolutionShape, LayerCounts, LayerKind, OperationCounts};
-use mbspike_lif::{Layer, LayerTrace, Membranes, Network, NetworkConfig, PoolKind, Shape};
+use mbspike_lif::graph::{Graph, NodeId, Op, Pooling, Role};
+use mbspike_lif::layer::NeuronParams;
+use mbspike_lif::{LayerTrace, Membranes, Network, NetworkConfig, PoolKind, Shape};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -37,10 +39,76 @@ struct Fan {
 pub struct Counter {
     counts: OperationCounts,
     fans: Vec<Fan>,
-    /// What the numbers are that each layer receives.
-    codes: Vec<InputCode>,
-    /// What those are that it sends.
-    sent: Vec<InputCode>,
+    /// By layer: what it receives, and what its neurons send.
+    codes: Vec<[Option<Code>; 2]>,
+}
+
+/// What a number that is sent stands for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Code {
+    /// Levels of `unit` each, in so many bits.
+    Levels {
+        /// The value of one level.
+        unit: f64,
+        /// Bits that the highest takes, and one for a sign.
+        bits: u32,
+    },
+    /// What the encoder says of the input, or analog.
+    Input(InputCode),
+}
+
+impl Code {
+    fn bits(self) -> u32 {
+        match self {
+            Self::Levels { bits, .. } => bits,
+            Self::Input(code) => bits_of(code),
+        }
+    }
+
+    /// The number's level or count; `None` for an analog number.
+    fn number(self, value: f32) -> Option<u64> {
+        match self {
+            Self::Levels { unit, .. } => Some((f64::from(value).abs() / unit).round() as u64),
+            Self::Input(code) => code.code_of(value),
+        }
+    }
+}
+
+/// Bits of a spike: of its level, and of its sign where it has one.
+fn spike_bits(params: &NeuronParams) -> u32 {
+    params.lif.bits() + u32::from(params.signed)
+}
+
+/// What node `id` sends: the levels of neurons, or of a sum of such of one kind; all else is analog.
+fn code_of(graph: &Graph, id: NodeId, input: InputCode) -> Code {
+    let node = graph.node(id);
+    match &node.op {
+        Op::Input(_) => Code::Input(input),
+        Op::Neurons(neurons) => {
+            Code::Levels { unit: neurons.params.level_output(), bits: spike_bits(&neurons.params) }
+        }
+        Op::Add(_) => {
+            let codes: Vec<Code> =
+                node.inputs.iter().map(|id| code_of(graph, *id, input)).collect();
+            let Code::Levels { unit, .. } = codes[0] else {
+                return Code::Input(InputCode::Analog);
+            };
+            let is_same = |code: &Code| matches!(code, Code::Levels { unit: u, .. } if *u == unit);
+            if !codes.iter().all(is_same) {
+                return Code::Input(InputCode::Analog);
+            }
+            // A sum of `n` such levels takes so many bits more.
+            let widest = codes.iter().map(|code| code.bits()).max().unwrap_or(1);
+            let more = usize::BITS - (codes.len() - 1).leading_zeros();
+            Code::Levels { unit, bits: widest + more }
+        }
+        // They pass on what they read.
+        Op::Pool(_) | Op::Flatten(_) | Op::Dropout(_) => code_of(graph, node.inputs[0], input),
+        // Currents.
+        Op::Conv(_) | Op::Dense(_) | Op::Norm(_) | Op::Output(_) | Op::Vote(_) => {
+            Code::Input(InputCode::Analog)
+        }
+    }
 }
 
 impl Counter {
@@ -57,65 +125,59 @@ impl Counter {
     /// # Errors
     /// If its layers do not fit together.
     pub fn new(config: &NetworkConfig, input: InputCode) -> Result<Self, Error> {
-        let shapes = config.arch.shapes().map_err(mbspike_lif::Error::from)?;
-        let layers = &config.arch.layers;
-        let is_spiking = |layer: &Layer| {
-            matches!(layer, Layer::Conv { .. } | Layer::Dense { .. } | Layer::Output { .. })
-        };
-        let n_spiking = layers.iter().filter(|layer| is_spiking(layer)).count();
-        let counts = OperationCounts::default();
-        let mut counter = Self { counts, fans: vec![], codes: vec![], sent: vec![] };
-        let (mut n_convs, mut n_dense, mut code) = (0, 0, input);
-        // The map as it was sent, and the pooling since.
-        let (mut sent, mut pools) = (config.arch.input, Vec::new());
-        for (i, layer) in layers.iter().enumerate() {
-            let input = if i == 0 { config.arch.input } else { shapes[i - 1] };
-            let output = shapes[i];
-            let (kind, fan_out, fan_in) = match *layer {
-                Layer::Pool { kind, size } => {
-                    pools.push((kind, size));
-                    continue;
-                }
-                Layer::Conv { channels, kernel, valid } => {
-                    n_convs += 1;
+        let graph = config.graph()?;
+        let mut counter =
+            Self { counts: OperationCounts::default(), fans: Vec::new(), codes: Vec::new() };
+        for weights in graph.weights() {
+            let node = graph.node(weights.node);
+            let reads = graph.node(weights.input).shape();
+            let output = node.shape();
+            let code = code_of(&graph, weights.source, input);
+            let (kind, fan_out, fan_in) = match &node.op {
+                Op::Conv(conv) => {
                     let shape = ConvolutionShape {
-                        height: input.height,
-                        width: input.width,
-                        kernel,
-                        padding: if valid { 0 } else { kernel / 2 },
-                        out_channels: channels,
+                        height: reads.height,
+                        width: reads.width,
+                        kernel: conv.kernel,
+                        padding: conv.padding,
+                        stride: conv.stride,
+                        dilation: conv.dilation,
+                        out_channels: conv.channels / conv.groups,
                     };
-                    let fan_in = input.channels * kernel * kernel;
-                    (LayerKind::Convolution, shape.fan_out(), fan_in)
+                    (LayerKind::Convolution, shape.fan_out(), conv.fan_in(reads.channels))
                 }
-                Layer::Dense { neurons } | Layer::Output { neurons } => {
-                    n_dense += 1;
-                    let fan_out = vec![neurons as u64; input.height * input.width];
-                    (LayerKind::Dense, fan_out, input.n_elements())
+                // A dense layer, or a recurrent edge.
+                _ => {
+                    let fan_out = vec![output.channels as u64; reads.height * reads.width];
+                    (LayerKind::Dense, fan_out, reads.n_elements())
                 }
-                Layer::BatchNorm | Layer::Dropout { .. } | Layer::Vote { .. } => continue,
             };
-            let params = config.neuron.params(counter.fans.len(), n_spiking)?;
-            // Batch normalization becomes part of the weights, and leaves a bias.
-            let has_bias = config.bias || layers.get(i + 1) == Some(&Layer::BatchNorm);
-            let name = match kind {
-                LayerKind::Convolution => format!("conv{n_convs}"),
-                LayerKind::Dense => format!("fc{n_dense}"),
+            let role = if weights.is_recurrent { Role::Recurrent } else { Role::Weight };
+            let variable = node.variables.iter().find(|variable| variable.role == role);
+            let has_bias = weights.is_normed
+                || node.variables.iter().any(|variable| variable.role == Role::Bias);
+            let has_bias = has_bias && !weights.is_recurrent;
+            // Neurons that several layers of weights drive count once.
+            let neurons = weights.neurons.map(|neurons| graph.node(neurons));
+            let bits = match neurons.map(|neurons| &neurons.op) {
+                Some(Op::Neurons(neurons)) => spike_bits(&neurons.params),
+                _ => 0,
             };
-            let n_weights = match kind {
-                LayerKind::Convolution => output.channels * fan_in,
-                LayerKind::Dense => output.n_elements() * fan_in,
+            let name = if weights.is_recurrent {
+                format!("{}.recurrent", node.name)
+            } else {
+                node.name.clone()
             };
             counter.counts.layers.push(LayerCounts {
                 name,
                 kind,
-                bits: params.bits(),
-                input_bits: bits_of(code),
-                n_neurons: output.n_elements() as u64,
-                n_weights: n_weights as u64,
+                bits,
+                input_bits: code.bits(),
+                n_neurons: neurons.map_or(0, |neurons| neurons.shape().n_elements() as u64),
+                n_weights: variable.map_or(0, |v| v.dims.iter().product::<usize>() as u64),
                 n_biases: if has_bias { output.channels as u64 } else { 0 },
                 dense_macs: (output.n_elements() * fan_in) as u64,
-                n_synapses: fan_out.iter().sum::<u64>() * input.channels as u64,
+                n_synapses: fan_out.iter().sum::<u64>() * reads.channels as u64,
                 received_spikes: 0,
                 synaptic_events: 0,
                 serial_events: 0,
@@ -124,13 +186,11 @@ impl Counter {
                 sent_spikes: 0,
                 sent_ones: 0,
             });
-            let of_received = folded(&fan_out, sent, &pools);
+            let sent = graph.node(weights.source).shape();
+            let of_received = folded(&fan_out, sent, &weights.pools);
             counter.fans.push(Fan { of_input: fan_out, of_received });
-            counter.codes.push(code);
-            code = InputCode::Levels { levels: params.n_levels() };
-            counter.sent.push(code);
-            sent = output;
-            pools.clear();
+            let of_neurons = weights.neurons.map(|neurons| code_of(&graph, neurons, input));
+            counter.codes.push([Some(code), of_neurons]);
         }
         Ok(counter)
     }
@@ -152,19 +212,13 @@ impl Counter {
     }
 
     fn add_step(&mut self, layers: &[LayerTrace], batch_size: u64) -> Result<(), Error> {
-        // Spikes that one layer sends are those that the next receives: read once.
-        let mut sent_before: Option<Vec<f32>> = None;
         for (i, trace) in layers.iter().enumerate() {
-            let LayerTrace { received, input, sent } = trace;
-            let (counts, fan, code) = (&mut self.counts.layers[i], &self.fans[i], self.codes[i]);
-            let input = values(input)?;
-            let sent = values(sent)?;
-            let of_input = Spikes::count(&input, &fan.of_input, code);
+            let LayerTrace { received, input, sent, node: _ } = trace;
+            let (counts, fan) = (&mut self.counts.layers[i], &self.fans[i]);
+            let [Some(code), of_neurons] = self.codes[i] else { continue };
+            let of_input = Spikes::count(&values(input)?, &fan.of_input, code);
             let of_received = match &fan.of_received {
-                Some(fan_out) => {
-                    let received = sent_before.take().map_or_else(|| values(received), Ok)?;
-                    Spikes::count(&received, fan_out, code)
-                }
+                Some(fan_out) => Spikes::count(&values(received)?, fan_out, code),
                 None => of_input,
             };
             counts.input_bits = counts.input_bits.max(of_received.widest);
@@ -173,10 +227,11 @@ impl Counter {
             counts.serial_events += of_received.serial_events;
             counts.effective_macs += of_input.events;
             counts.neuron_updates += counts.n_neurons * batch_size;
-            let of_sent = Spikes::count(&sent, &[1], self.sent[i]);
-            counts.sent_spikes += of_sent.n;
-            counts.sent_ones += of_sent.serial_events;
-            sent_before = Some(sent);
+            if let (Some(sent), Some(code)) = (sent, of_neurons) {
+                let of_sent = Spikes::count(&values(sent)?, &[1], code);
+                counts.sent_spikes += of_sent.n;
+                counts.sent_ones += of_sent.serial_events;
+            }
         }
         Ok(())
     }
@@ -189,11 +244,15 @@ impl Counter {
 
 /// The fan-outs of the places of a map `sent` that is pooled to the places of `fan_out`: each place
 /// has that of the place it is pooled into. `None` if some pooling takes the maximum.
-fn folded(fan_out: &[u64], sent: Shape, pools: &[(PoolKind, usize)]) -> Option<Vec<u64>> {
-    if pools.iter().any(|(kind, _)| *kind == PoolKind::Max) {
+fn folded(fan_out: &[u64], sent: Shape, pools: &[Pooling]) -> Option<Vec<u64>> {
+    if pools.iter().any(|pool| pool.kind == PoolKind::Max) {
         return None;
     }
-    let size: usize = pools.iter().map(|(_, size)| size).product();
+    // Behind a dense layer that reads a row, all places of a map are one.
+    if fan_out.len() == 1 {
+        return Some(vec![fan_out[0]; sent.height * sent.width]);
+    }
+    let size: usize = pools.iter().map(|pool| pool.size).product();
     let width = sent.width / size;
     let place = |i: usize| (i / sent.width / size) * width + i % sent.width / size;
     Some((0..sent.height * sent.width).map(|i| fan_out[place(i)]).collect())
@@ -217,14 +276,14 @@ struct Spikes {
 
 impl Spikes {
     /// `values` are maps one after the other, each as large as `fan_out`.
-    fn count(values: &[f32], fan_out: &[u64], code: InputCode) -> Self {
+    fn count(values: &[f32], fan_out: &[u64], code: Code) -> Self {
         let mut sum = Self::default();
         for map in values.chunks_exact(fan_out.len()) {
             for (value, fan_out) in map.iter().zip(fan_out) {
                 if *value != 0.0 {
-                    let ones = match code.code_of(*value) {
+                    let ones = match code.number(*value) {
                         Some(number) => {
-                            if code == InputCode::Counts {
+                            if code == Code::Input(InputCode::Counts) {
                                 sum.widest = sum.widest.max(u64::BITS - number.leading_zeros());
                             }
                             // What is less than a level, after pooling, is sent as one.
@@ -250,11 +309,12 @@ mod tests {
     #[test]
     fn average_pooling_folds_into_the_fan_out_and_max_pooling_does_not() {
         let sent = Shape { channels: 1, height: 4, width: 4 };
-        let average = [(PoolKind::Average, 2)];
+        let pool = |kind| Pooling { kind, size: 2 };
+        let average = [pool(PoolKind::Average)];
         let expected = [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4];
         assert_eq!(folded(&[1, 2, 3, 4], sent, &average).unwrap(), expected);
-        assert_eq!(folded(&[1, 2, 3, 4], sent, &[(PoolKind::Max, 2)]), None);
-        let twice = [(PoolKind::Average, 2), (PoolKind::Average, 2)];
+        assert_eq!(folded(&[1, 2, 3, 4], sent, &[pool(PoolKind::Max)]), None);
+        let twice = [pool(PoolKind::Average), pool(PoolKind::Sum)];
         assert_eq!(folded(&[7], sent, &twice).unwrap(), [7; 16]);
     }
 
@@ -262,13 +322,20 @@ mod tests {
     fn levels_are_counted_by_the_ones_of_their_codes() {
         // Levels 0, 1, 2, 3 of two bits: 0, 1, 1 and 2 ones.
         let values = [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0];
-        let spikes = Spikes::count(&values, &[10], InputCode::levels_of_bits(2));
+        let spikes = Spikes::count(&values, &[10], Code::Levels { unit: 1.0 / 3.0, bits: 2 });
         assert_eq!((spikes.n, spikes.events, spikes.serial_events), (3, 30, 40));
     }
 
     #[test]
+    fn a_sign_is_no_event() {
+        let counts = Code::Levels { unit: 1.0, bits: 3 };
+        assert_eq!(Spikes::count(&[-3.0], &[5], counts).serial_events, 10);
+    }
+
+    #[test]
     fn the_same_number_is_charged_by_what_it_is() {
-        let ones = |code, value: f32| Spikes::count(&[value], &[1], code).serial_events;
+        let ones =
+            |code, value: f32| Spikes::count(&[value], &[1], Code::Input(code)).serial_events;
         // One event is 1, not level 255 of 255: an eighth of it.
         assert_eq!(ones(InputCode::Counts, 1.0), 1);
         assert_eq!(ones(InputCode::Binary, 1.0), 1);
@@ -281,8 +348,11 @@ mod tests {
 
     #[test]
     fn a_count_beyond_a_word_widens_it() {
-        let widest = |n| Spikes::count(&[n], &[1], InputCode::Counts).widest;
+        let widest = |n| Spikes::count(&[n], &[1], Code::Input(InputCode::Counts)).widest;
         assert_eq!([1.0, 255.0, 256.0, 65_536.0].map(widest), [1, 8, 9, 17]);
-        assert_eq!(Spikes::count(&[1.0], &[1], InputCode::levels_of_bits(3)).widest, 0);
+        assert_eq!(
+            Spikes::count(&[1.0], &[1], Code::Input(InputCode::levels_of_bits(3))).widest,
+            0
+        );
     }
 }

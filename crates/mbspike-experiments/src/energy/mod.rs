@@ -15,7 +15,7 @@ use mbspike_results::energy::{
     RunEnergy, builtin_hardware, estimate_run, read_counts, runs_in, write_counts,
 };
 use mbspike_results::files::{CHECKPOINT_FILE, SUMMARY_FILE};
-use mbspike_results::{Lock, Summary, read_summary};
+use mbspike_results::{Lock, Status, Summary, read_summary};
 
 use crate::checkpoint;
 use crate::config::{self, Config};
@@ -64,7 +64,8 @@ fn read_table(name: &str) -> Result<Hardware, Error> {
 /// Estimates the energy of the runs in `folders`, each a run's folder or a folder of runs; `None` if
 /// `stop` was set on the way.
 ///
-/// What a network did is counted once and kept in its run's folder.
+/// What a network did is counted once and kept in its run's folder. Of a run that diverged before its
+/// first checkpoint nothing can be counted: it has no estimates.
 ///
 /// # Errors
 /// If a folder holds no run, a table of hardware is wrong, or a run cannot be evaluated.
@@ -79,6 +80,11 @@ pub fn estimate(
     for folder in folders {
         for run in runs_in(folder)? {
             let summary = read_summary(&run.join(SUMMARY_FILE))?;
+            if summary.status == Status::Diverged && !run.join(CHECKPOINT_FILE).is_file() {
+                // It has no network to count.
+                runs.push(estimate_run(&run, summary, OperationCounts::default(), &[])?);
+                continue;
+            }
             let Some(counts) = counts_of(&run, &summary, options.n_samples, observer, stop)? else {
                 return Ok(None);
             };

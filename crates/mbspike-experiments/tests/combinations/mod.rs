@@ -57,7 +57,7 @@ const OUTPUTS: &[&str] = &["10o", "10o", "20o-vote2", "11o"];
 const NETWORK: &[Choice<'_>] = &[
     ("readout", &["", "", "\"mean-spike\"", "\"last-membrane\"", "\"max-membrane\""]),
     ("bias", &["", "true"]),
-    ("execution", &["", "", "\"auto\"", "\"fused\"", "\"layered\""]),
+    ("execution", &["", "", "\"auto\"", "\"fused\"", "\"layered\"", "\"batch\""]),
     ("checkpoint_steps", &["", "", "", "1", "2", "0"]),
 ];
 const NEURON: &[Choice<'_>] = &[

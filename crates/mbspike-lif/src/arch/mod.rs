@@ -1,20 +1,34 @@
-//! The architecture notation: `28x28-8c5-2a-16c5-2a-10o`.
+//! The architecture notation: `28x28-8c5-2a-16c5-2a-10o`, and the tables that say the same at length.
 //!
 //! Layers are separated by `-`, the input comes first, time is not mentioned.
 //!
 //! | part | means |
 //! |---|---|
-//! | `28x28`, `34x34x2` | the input: height × width, one channel; height × width × channels |
-//! | `8c5`, `8c5v` | convolution to 8 channels, kernel 5×5, stride 1, padding that keeps the size; `v`: no padding. LIF follows |
-//! | `bn` | batch normalization of the convolution before it, before its LIF |
-//! | `2a`, `2m` | average, max pooling over 2×2, stride 2 |
-//! | `512` | dense layer of 512 neurons. LIF follows |
-//! | `dp0.5` | dropout with probability 0.5 |
-//! | `10o` | the output layer, dense, of 10 neurons. LIF follows |
+//! | `28x28`, `34x34x2`, `700` | the input: height × width, one channel; height × width × channels; a row |
+//! | `8c5` | convolution to 8 channels, kernel 5×5, stride 1, padding that keeps the size. Neurons follow |
+//! | `8c5v` | the same without padding |
+//! | `8c3s2` | with stride 2: the map is halved, rounded up |
+//! | `8c3d2` | with dilation 2: a step between the taps of the kernel |
+//! | `8c3g4` | in 4 groups of channels that see only each other |
+//! | `dw3`, `dw3s2` | depthwise: each channel by itself |
+//! | `bn` | batch normalization of the convolution or dense layer before it, before its neurons |
+//! | `2a`, `2m`, `2s` | average, maximum, sum over 2×2, stride 2 |
+//! | `512` | dense layer of 512 neurons |
+//! | `128r` | the same, and what its neurons send comes back to them a step later through weights |
+//! | `8c5l`, `512l` | a layer without neurons: its current goes on |
+//! | `lif` | neurons by themselves, after pooling of currents for instance |
+//! | `res(16c3-bn-16c3-bn)` | what comes in is added to what the layers inside make of it, spikes to spikes (SEW-ResNet) |
+//! | `res(32c3s2-bn-32c3-bn\|32c1s2-bn)` | the same with a shortcut of its own after `\|` |
+//! | `resc(16c3-bn-16c3-bn)` | currents are added: the last layer inside, and of the shortcut, has no neurons; they follow the sum |
+//! | `dp0.5` | dropout with probability 0.5, the same mask at all steps |
+//! | `10o` | the output layer, dense, of 10 neurons |
 //! | `vote10` | each group of 10 outputs is averaged to the score of one class |
 //!
 //! A pooling size must divide the map: there is no silent cropping of the last rows, and where a
 //! published network relies on it, a valid convolution before it says the same openly.
+//!
+//! Everything is built to one [`Graph`]. [`LayerTable`]s (`[[network.layer]]` in a config) can say what
+//! the notation cannot: names, neurons of a layer's own, and any ways between layers.
 //!
 //! ```
 //! use mbspike_lif::{Arch, Shape};
@@ -33,10 +47,11 @@
 //! # Ok::<(), mbspike_lif::ArchError>(())
 //! ```
 
+mod build;
 mod error;
 mod parse;
 mod presets;
-mod shapes;
+mod table;
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,6 +60,10 @@ use serde::{Deserialize, Serialize};
 
 pub use error::ArchError;
 pub use mbspike_core::pool::PoolKind;
+pub use table::{LayerKind, LayerTable, NamedPadding, Reads, TablePadding};
+
+use crate::graph::Graph;
+use crate::{NeuronConfig, Readout, Result};
 
 /// The size of a feature map at one time step; a layer of `n` neurons without a map is `1x1xn`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,38 +90,104 @@ impl fmt::Display for Shape {
     }
 }
 
-/// One layer of the notation.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A size as in the notation; one channel may be left out.
+impl FromStr for Shape {
+    type Err = ArchError;
+
+    fn from_str(text: &str) -> std::result::Result<Self, ArchError> {
+        parse::shape(text)
+    }
+}
+
+/// A convolution of the notation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvLayer {
+    /// Output channels; `None` for a depthwise convolution, which keeps the number.
+    pub channels: Option<usize>,
+    /// Height and width of the kernel.
+    pub kernel: usize,
+    /// Steps between outputs.
+    pub stride: usize,
+    /// Steps between the kernel's taps.
+    pub dilation: usize,
+    /// Groups of channels; not used for a depthwise convolution.
+    pub groups: usize,
+    /// Whether there is no padding; otherwise `dilation · (kernel − 1) / 2` zeros on each side keep the
+    /// size (at stride 1).
+    pub valid: bool,
+    /// Whether neurons follow.
+    pub spiking: bool,
+}
+
+impl ConvLayer {
+    /// `8c5`.
+    pub fn new(channels: usize, kernel: usize) -> Self {
+        Self {
+            channels: Some(channels),
+            kernel,
+            stride: 1,
+            dilation: 1,
+            groups: 1,
+            valid: false,
+            spiking: true,
+        }
+    }
+
+    /// `8c5v`.
+    pub fn valid(channels: usize, kernel: usize) -> Self {
+        Self { valid: true, ..Self::new(channels, kernel) }
+    }
+}
+
+/// What a residual block adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Join {
+    /// Spikes to spikes, as SEW-ResNet.
+    Spikes,
+    /// Currents, before the neurons.
+    Currents,
+}
+
+/// One layer of the notation, or of a table.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Layer {
-    /// `8c5`, `8c5v`: a convolution with stride 1, followed by LIF.
-    Conv {
-        /// Output channels.
-        channels: usize,
-        /// Height and width of the kernel.
-        kernel: usize,
-        /// Whether there is no padding; otherwise `kernel / 2` zeros on each side keep the size.
-        valid: bool,
-    },
-    /// `bn`: batch normalization of the convolution before it, before its LIF.
+    /// `8c5`, `8c5v`, `8c3s2`, `dw3`: a convolution, followed by neurons.
+    Conv(ConvLayer),
+    /// `bn`: batch normalization of the layer before it, before its neurons.
     BatchNorm,
-    /// `2a`, `2m`: pooling with stride equal to the window.
+    /// `2a`, `2m`, `2s`: pooling with stride equal to the window.
     Pool {
-        /// Average or maximum.
+        /// Average, maximum or sum.
         kind: PoolKind,
         /// Height and width of the window.
         size: usize,
     },
-    /// `512`: a dense layer, followed by LIF.
+    /// `512`, `128r`, `512l`: a dense layer, followed by neurons.
     Dense {
         /// Its neurons.
         neurons: usize,
+        /// Whether its neurons hear each other a step later.
+        recurrent: bool,
+        /// Whether neurons follow.
+        spiking: bool,
+    },
+    /// `lif`: neurons.
+    Neurons,
+    /// `res(…)`, `resc(…)`: a block whose input is added to what it makes of it.
+    Residual {
+        /// What is added.
+        join: Join,
+        /// The layers inside.
+        body: Vec<Layer>,
+        /// The layers of the shortcut; none where the input itself is added.
+        shortcut: Vec<Layer>,
     },
     /// `dp0.5`: dropout.
     Dropout {
         /// The probability, in `0..1`, that an element is dropped.
         p: f64,
     },
-    /// `10o`: the dense output layer, followed by LIF.
+    /// `10o`: the dense output layer, followed by neurons.
     Output {
         /// Its neurons.
         neurons: usize,
@@ -112,29 +197,61 @@ pub enum Layer {
         /// Outputs in a group.
         group: usize,
     },
+    /// A layer of a table, `[[network.layer]]`; the notation has no such part.
+    Table(Box<LayerTable>),
 }
 
 impl Layer {
-    /// Whether neurons follow.
-    pub fn is_spiking(&self) -> bool {
-        matches!(self, Self::Conv { .. } | Self::Dense { .. } | Self::Output { .. })
+    /// `512`.
+    pub fn dense(neurons: usize) -> Self {
+        Self::Dense { neurons, recurrent: false, spiking: true }
     }
+}
+
+fn join(layers: &[Layer]) -> String {
+    layers.iter().map(ToString::to_string).collect::<Vec<_>>().join("-")
 }
 
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Conv { channels, kernel, valid } => {
-                write!(f, "{channels}c{kernel}{}", if valid { "v" } else { "" })
+        match self {
+            Self::Conv(conv) => {
+                match conv.channels {
+                    Some(channels) => write!(f, "{channels}c{}", conv.kernel)?,
+                    None => write!(f, "dw{}", conv.kernel)?,
+                }
+                for (letter, n) in [('s', conv.stride), ('d', conv.dilation), ('g', conv.groups)] {
+                    if n != 1 {
+                        write!(f, "{letter}{n}")?;
+                    }
+                }
+                f.write_str(if conv.valid { "v" } else { "" })?;
+                f.write_str(if conv.spiking { "" } else { "l" })
             }
             Self::BatchNorm => f.write_str("bn"),
             Self::Pool { kind: PoolKind::Average, size } => write!(f, "{size}a"),
             Self::Pool { kind: PoolKind::Max, size } => write!(f, "{size}m"),
             Self::Pool { kind: PoolKind::Sum, size } => write!(f, "{size}s"),
-            Self::Dense { neurons } => write!(f, "{neurons}"),
+            Self::Dense { neurons, recurrent, spiking } => {
+                let recurrent = if *recurrent { "r" } else { "" };
+                write!(f, "{neurons}{recurrent}{}", if *spiking { "" } else { "l" })
+            }
+            Self::Neurons => f.write_str("lif"),
+            Self::Residual { join: kind, body, shortcut } => {
+                let name = match kind {
+                    Join::Spikes => "res",
+                    Join::Currents => "resc",
+                };
+                write!(f, "{name}({}", join(body))?;
+                if !shortcut.is_empty() {
+                    write!(f, "|{}", join(shortcut))?;
+                }
+                f.write_str(")")
+            }
             Self::Dropout { p } => write!(f, "dp{p}"),
             Self::Output { neurons } => write!(f, "{neurons}o"),
             Self::Vote { group } => write!(f, "vote{group}"),
+            Self::Table(table) => write!(f, "<{}>", table.title()),
         }
     }
 }
@@ -142,14 +259,21 @@ impl fmt::Display for Layer {
 /// A network architecture; the notation is described in the [module](self) text.
 ///
 /// One that was parsed fits: [`Arch::shapes`] cannot fail on it. In serialized form it is its
-/// notation.
+/// notation; one of tables is `input` and `layer`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "ArchWire", into = "ArchWire")]
 pub struct Arch {
     /// Size of the input.
     pub input: Shape,
     /// The layers, from the input on.
     pub layers: Vec<Layer>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum ArchWire {
+    Notation(String),
+    Tables { input: String, layer: Vec<LayerTable> },
 }
 
 impl Arch {
@@ -165,72 +289,137 @@ impl Arch {
         notation.parse().ok()
     }
 
+    /// An architecture of tables.
+    ///
+    /// # Errors
+    /// If a table's keys do not belong to its kind, or a layer does not fit; the error names it.
+    pub fn of_tables(input: Shape, tables: Vec<LayerTable>) -> Result<Self> {
+        let layers = tables.into_iter().map(|table| Layer::Table(Box::new(table))).collect();
+        let arch = Self { input, layers };
+        arch.graph(&NeuronConfig::new(1), false, Readout::default())?;
+        Ok(arch)
+    }
+
+    /// The architecture of a graph that was built by hand, as tables, its neurons with it.
+    pub fn of_graph(graph: &Graph) -> Self {
+        let layers = table::of_graph(graph).into_iter();
+        let layers = layers.map(|table| Layer::Table(Box::new(table))).collect();
+        Self { input: graph.input_shape(), layers }
+    }
+
+    /// The tables that it is made of, if it is.
+    pub fn tables(&self) -> Option<Vec<&LayerTable>> {
+        let table = |layer| match layer {
+            &Layer::Table(ref table) => Some(&**table),
+            _ => None,
+        };
+        let tables: Option<Vec<_>> = self.layers.iter().map(table).collect();
+        tables.filter(|tables| !tables.is_empty())
+    }
+
+    /// The graph of the network with these neurons; `bias` says whether convolutions and dense layers
+    /// have one.
+    ///
+    /// # Errors
+    /// If a layer does not fit what comes before it, or a neuron's parameter is out of range.
+    pub fn graph(&self, neuron: &NeuronConfig, bias: bool, readout: Readout) -> Result<Graph> {
+        let graph = match self.tables() {
+            Some(tables) => return table::build(self.input, &tables, neuron, bias, readout),
+            None => build::build(self, bias, readout)?.0,
+        };
+        build::with_neurons(graph, |_| Ok(neuron.clone()))
+    }
+
     /// Classes that the network tells apart: its outputs, or its groups of outputs where it votes.
     ///
     /// 0 for a hand-made architecture without an output layer.
     pub fn n_classes(&self) -> usize {
-        self.layers.iter().fold(0, |n_classes, layer| match *layer {
-            Layer::Output { neurons } => neurons,
-            Layer::Vote { group } => n_classes.checked_div(group).unwrap_or(0),
-            _ => n_classes,
+        if self.tables().is_some() {
+            let graph = self.graph(&NeuronConfig::new(1), false, Readout::default());
+            return graph.map_or(0, |graph| graph.n_classes());
+        }
+        self.layers.iter().fold(0, |n_classes, layer| match layer {
+            Layer::Output { neurons } => *neurons,
+            Layer::Vote { group } => n_classes.checked_div(*group).unwrap_or(0),
+            Layer::Conv(_)
+            | Layer::BatchNorm
+            | Layer::Pool { .. }
+            | Layer::Dense { .. }
+            | Layer::Neurons
+            | Layer::Residual { .. }
+            | Layer::Dropout { .. }
+            | Layer::Table(_) => n_classes,
         })
     }
 
-    /// Layers that neurons follow.
+    /// The output shape of each layer, in the order of [`Arch::layers`]; of tables, of each node.
+    ///
+    /// # Errors
+    /// If a layer does not fit what comes before it.
+    pub fn shapes(&self) -> std::result::Result<Vec<Shape>, ArchError> {
+        if self.tables().is_some() {
+            let graph = self.graph(&NeuronConfig::new(1), false, Readout::default());
+            let graph = graph.map_err(|error| {
+                let text = self.notation().0;
+                let expected = "layers that fit".to_owned();
+                let length = text.len();
+                ArchError { text, position: 0, length, found: error.to_string(), expected }
+            })?;
+            return Ok(graph.nodes()[1..].iter().map(crate::graph::Node::shape).collect());
+        }
+        Ok(build::build(self, false, Readout::default())?.1)
+    }
+
+    /// Layers of neurons; 0 where the layers do not fit each other.
     pub fn n_spiking(&self) -> usize {
-        self.layers.iter().filter(|layer| layer.is_spiking()).count()
+        let graph = self.graph(&NeuronConfig::new(1), false, Readout::default());
+        graph.map_or(0, |graph| graph.neurons().count())
     }
 
-    /// The output shape of each layer, in the order of [`Arch::layers`].
+    /// The number of trainable weights of each node that has any; `bias` says whether convolutions and
+    /// dense layers have one.
     ///
     /// # Errors
     /// If a layer does not fit what comes before it.
-    pub fn shapes(&self) -> Result<Vec<Shape>, ArchError> {
-        let (text, spans) = self.notation();
-        shapes::check(&text, self, &spans)
+    pub fn parameter_counts(&self, bias: bool) -> Result<Vec<usize>> {
+        let graph = self.graph(&NeuronConfig::new(1), bias, Readout::default())?;
+        Ok(graph.parameter_counts().into_iter().map(|(_, n)| n).collect())
     }
 
-    /// The number of trainable weights of each layer, in the order of [`Arch::layers`]; `bias` says
-    /// whether convolutions and dense layers have one. Learnable time constants are not counted.
-    ///
-    /// # Errors
-    /// If a layer does not fit what comes before it.
-    pub fn parameter_counts(&self, bias: bool) -> Result<Vec<usize>, ArchError> {
-        let shapes = self.shapes()?;
-        let inputs = std::iter::once(&self.input).chain(&shapes);
-        Ok(inputs
-            .zip(&self.layers)
-            .map(|(input, layer)| {
-                let (weights, outputs) = match *layer {
-                    Layer::Conv { channels, kernel, .. } => {
-                        (channels * input.channels * kernel * kernel, channels)
-                    }
-                    Layer::Dense { neurons } | Layer::Output { neurons } => {
-                        (neurons * input.n_elements(), neurons)
-                    }
-                    Layer::BatchNorm => (2 * input.channels, 0),
-                    Layer::Pool { .. } | Layer::Dropout { .. } | Layer::Vote { .. } => (0, 0),
-                };
-                weights + if bias { outputs } else { 0 }
-            })
-            .collect())
-    }
-
-    /// The canonical notation and where each part, the input first, stands in it.
+    /// The canonical notation and where each part, the input first and the parts of a block after it,
+    /// stands in it.
     fn notation(&self) -> (String, Vec<parse::Span>) {
-        let mut text = match self.input.channels {
-            1 => format!("{}x{}", self.input.height, self.input.width),
+        let Shape { channels, height, width } = self.input;
+        let mut text = match (channels, height) {
+            (1, 1) => width.to_string(),
+            (1, _) => format!("{height}x{width}"),
             _ => self.input.to_string(),
         };
         let mut spans = Vec::with_capacity(self.layers.len() + 1);
         spans.push(0..text.len());
         for layer in &self.layers {
             text.push('-');
-            let start = text.len();
+            push_spans(layer, text.len(), &mut spans);
             text.push_str(&layer.to_string());
-            spans.push(start..text.len());
         }
         (text, spans)
+    }
+}
+
+/// Where a layer that starts at byte `start`, and the layers inside it, stand.
+fn push_spans(layer: &Layer, start: usize, spans: &mut Vec<parse::Span>) {
+    spans.push(start..start + layer.to_string().len());
+    if let Layer::Residual { join, body, shortcut } = layer {
+        let name = match join {
+            Join::Spikes => "res(",
+            Join::Currents => "resc(",
+        };
+        let mut at = start + name.len();
+        for inner in body.iter().chain(shortcut) {
+            push_spans(inner, at, spans);
+            // And a `-` or `|`.
+            at += inner.to_string().len() + 1;
+        }
     }
 }
 
@@ -244,23 +433,32 @@ impl fmt::Display for Arch {
 impl FromStr for Arch {
     type Err = ArchError;
 
-    fn from_str(text: &str) -> Result<Self, ArchError> {
+    fn from_str(text: &str) -> std::result::Result<Self, ArchError> {
         let (arch, spans) = parse::parse(text)?;
-        shapes::check(text, &arch, &spans)?;
+        build::of_text(text, &arch, &spans, false, Readout::default())?;
         Ok(arch)
     }
 }
 
-impl TryFrom<String> for Arch {
-    type Error = ArchError;
+impl TryFrom<ArchWire> for Arch {
+    type Error = crate::Error;
 
-    fn try_from(text: String) -> Result<Self, ArchError> {
-        text.parse()
+    fn try_from(wire: ArchWire) -> Result<Self> {
+        match wire {
+            ArchWire::Notation(text) => Ok(text.parse()?),
+            ArchWire::Tables { input, layer } => Self::of_tables(input.parse()?, layer),
+        }
     }
 }
 
-impl From<Arch> for String {
+impl From<Arch> for ArchWire {
     fn from(arch: Arch) -> Self {
-        arch.to_string()
+        match arch.tables() {
+            Some(tables) => Self::Tables {
+                input: arch.input.to_string(),
+                layer: tables.into_iter().cloned().collect(),
+            },
+            None => Self::Notation(arch.to_string()),
+        }
     }
 }

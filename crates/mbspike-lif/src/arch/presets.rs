@@ -8,6 +8,14 @@
 //! * PLIF: Fang et al., "Incorporating Learnable Membrane Time Constant to Enhance Learning of
 //!   Spiking Neural Networks", ICCV 2021, <https://arxiv.org/abs/2007.05785>; layer by layer as in
 //!   `SpikingJelly`'s `parametric_lif_net`.
+//! * VGG-11: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+//!   Recognition", ICLR 2015, <https://arxiv.org/abs/1409.1556>, configuration A with one dense layer, as
+//!   is usual for 32x32 images; spiking as in Sengupta et al. 2019, <https://arxiv.org/abs/1802.02627>.
+//! * SEW-ResNet-18: Fang et al., "Deep Residual Learning in Spiking Neural Networks", `NeurIPS` 2021,
+//!   <https://arxiv.org/abs/2102.04159>, with the stem for 32x32 images of He et al. 2016 and 16 to 128
+//!   channels for 64 to 512.
+//! * Recurrent network: Cramer et al., "The Heidelberg Spiking Data Sets for the Systematic Evaluation
+//!   of Spiking Neural Networks", 2022, <https://arxiv.org/abs/1910.07407>, one recurrent layer of 128.
 
 pub(super) const PRESETS: &[(&str, &str)] = &[
     // Thesis, figure 4.1: SLAYER's network for MNIST with 8 and 16 channels for 12 and 64.
@@ -39,4 +47,17 @@ pub(super) const PRESETS: &[(&str, &str)] = &[
         "32x32x3-256c3-bn-256c3-bn-256c3-bn-2m-256c3-bn-256c3-bn-256c3-bn-2m\
          -dp0.5-2048-dp0.5-100o-vote10",
     ),
+    (
+        "cifar10-net-vgg11",
+        "32x32x3-64c3-bn-2m-128c3-bn-2m-256c3-bn-256c3-bn-2m-512c3-bn-512c3-bn-2m-512c3-bn-512c3-bn-2m\
+         -10o",
+    ),
+    (
+        "cifar10-net-sew-resnet18",
+        "32x32x3-16c3-bn-res(16c3-bn-16c3-bn)-res(16c3-bn-16c3-bn)\
+         -res(32c3s2-bn-32c3-bn|32c1s2-bn)-res(32c3-bn-32c3-bn)\
+         -res(64c3s2-bn-64c3-bn|64c1s2-bn)-res(64c3-bn-64c3-bn)\
+         -res(128c3s2-bn-128c3-bn|128c1s2-bn)-res(128c3-bn-128c3-bn)-4a-10o",
+    ),
+    ("shd-net", "700-128r-20o"),
 ];

@@ -3,8 +3,9 @@ use mbspike_core::conv::{Conv, ConvShape, ImageLayout};
 use mbspike_core::dense::Dense;
 use mbspike_core::pool::Pool;
 
-use crate::network::Built;
-use crate::{Layer, NetworkConfig, Precision, Quantization, Readout, Result, Shape};
+use crate::graph::{Graph, Op, Role};
+use crate::variables::Variables;
+use crate::{NetworkConfig, Precision, Quantization, Readout, Result, Shape};
 
 /// What a sample goes through, in order.
 #[derive(Debug)]
@@ -83,13 +84,13 @@ fn unpadded(shape: Shape, stride: usize) -> ImageLayout {
 
 impl Plan {
     /// Plans a network that [`check`](crate::check()) says can be computed one sample at a time.
-    pub(crate) fn new(config: &NetworkConfig, layers: &[Built]) -> Result<Self> {
-        let mut shapes = config.arch.shapes()?;
-        // Batch normalization is a layer of the notation but not of `layers`.
-        let mut is_norm = config.arch.layers.iter().map(|l| *l == Layer::BatchNorm);
-        shapes.retain(|_| !is_norm.next().unwrap_or(false));
-
-        let input = unpadded(config.arch.input, config.arch.input.channels);
+    pub(crate) fn new(
+        config: &NetworkConfig,
+        graph: &Graph,
+        variables: &Variables,
+    ) -> Result<Self> {
+        let shape = graph.input_shape();
+        let input = unpadded(shape, shape.channels);
         let mut plan = Self {
             stages: vec![],
             input,
@@ -102,39 +103,52 @@ impl Plan {
             checkpoint_steps: config.checkpoint_steps,
         };
         let (mut at, mut n_positions, mut learns) = (input, 1, false);
-        for (layer, shape) in layers.iter().zip(shapes) {
+        for (id, node) in graph.nodes().iter().enumerate() {
             let mut position = None;
-            let (stage, output) = match layer {
-                Built::Conv { weight, bias, padding, lif, .. } => {
-                    let Some(Layer::Conv { kernel, .. }) = conv_of(config, *weight, layers) else {
-                        unreachable!("a convolution of the network is one of its architecture")
-                    };
+            let weight = || {
+                let weight = variables.place(id, Role::Weight);
+                (weight.expect("a layer of weights has weights"), variables.place(id, Role::Bias))
+            };
+            // The neurons right after weights belong to their stage.
+            let lif = || {
+                let lif = graph.nodes().get(id + 1).and_then(|node| match &node.op {
+                    Op::Neurons(neurons) => Some(neurons.params.lif),
+                    _ => None,
+                });
+                lif.expect("neurons follow the weights of a network in a row")
+            };
+            let (stage, output) = match &node.op {
+                Op::Input(_) | Op::Neurons(_) | Op::Flatten(_) | Op::Output(_) => continue,
+                Op::Norm(_) | Op::Add(_) => {
+                    unreachable!("the check found that `{}` cannot be fused", node.name)
+                }
+                Op::Conv(op) => {
                     let conv_shape = ConvShape {
                         in_channels: at.channels,
-                        out_channels: shape.channels,
+                        out_channels: op.channels,
                         height: at.height,
                         width: at.width,
-                        kernel,
-                        padding: *padding,
+                        kernel: op.kernel,
+                        padding: op.padding,
                     };
                     let conv = Conv::new(conv_shape, at.stride)?;
                     let output = *conv.y_layout();
                     position = Some(n_positions);
-                    let (weight, bias, lif) = (*weight, *bias, lif.params);
+                    let ((weight, bias), lif) = (weight(), lif());
                     (Stage::Conv { conv: Box::new(conv), weight, bias, lif, pool: None }, output)
                 }
-                Built::Dense { weight, bias, lif } => {
-                    let dense = Dense::new(at.len(), shape.channels);
+                Op::Dense(op) => {
+                    let dense = Dense::new(at.len(), op.neurons);
                     position = Some(n_positions);
-                    plan.n_outputs = shape.channels;
-                    let (weight, bias, lif) = (*weight, *bias, lif.params);
+                    plan.n_outputs = op.neurons;
+                    let ((weight, bias), lif) = (weight(), lif());
                     let columns = columns_of(&at);
-                    let output = unpadded(shape, dense.out_stride());
+                    let output = unpadded(node.shape(), dense.out_stride());
                     (Stage::Dense { dense, weight, bias, lif, columns }, output)
                 }
-                Built::Pool { kind, size } => {
-                    let pool = Pool { kind: *kind, size: *size };
-                    let output = unpadded(shape, at.stride);
+                Op::Pool(op) => {
+                    let pool = Pool { kind: op.kind, size: op.size };
+                    let output = unpadded(node.shape(), at.stride);
                     // Pooling right after a convolution's neurons belongs to that stage.
                     if let Some(PlannedStage {
                         stage: Stage::Conv { pool: fused, .. },
@@ -150,9 +164,9 @@ impl Plan {
                     }
                     (Stage::Pool(pool), output)
                 }
-                Built::Dropout { p, index } => (Stage::Dropout { p: *p, index: *index }, at),
-                Built::Vote { group } => {
-                    plan.group = *group;
+                Op::Dropout(op) => (Stage::Dropout { p: op.p, index: op.index }, at),
+                Op::Vote(op) => {
+                    plan.group = op.group;
                     continue;
                 }
             };
@@ -183,16 +197,6 @@ impl Plan {
             }
         }
     }
-}
-
-/// The notation's layer whose weight is parameter `weight`.
-fn conv_of(config: &NetworkConfig, weight: usize, layers: &[Built]) -> Option<Layer> {
-    let n_before = layers
-        .iter()
-        .take_while(|layer| !matches!(layer, Built::Conv { weight: w, .. } if *w == weight))
-        .filter(|layer| matches!(layer, Built::Conv { .. }))
-        .count();
-    config.arch.layers.iter().filter(|l| matches!(l, Layer::Conv { .. })).nth(n_before).copied()
 }
 
 /// For each element of an unpadded channels-last map, its place in `[C, H, W]`.

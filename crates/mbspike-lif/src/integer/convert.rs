@@ -2,14 +2,14 @@
 
 use candle_core::DType;
 use mbspike_core::lif::levels_of;
-use mbspike_core::{LifParams, Reset};
+use mbspike_core::{Decay, LifParams, Reset};
 
 use super::{
     BETA_BITS, IntegerConfig, IntegerLif, IntegerNetwork, IntegerReset, IntegerWeights,
-    MAX_FRACTION_BITS, MAX_SHIFT, MIN_FRACTION_BITS, weight_names,
+    MAX_FRACTION_BITS, MAX_SHIFT, MIN_FRACTION_BITS, check_graph, weight_names,
 };
+use crate::graph::{NodeId, Op, Pooling, Role};
 use crate::layered::NORM_EPSILON;
-use crate::network::{Built, BuiltLif, Norm};
 use crate::quantization::{code_of, scale_of};
 use crate::{Error, InputRange, MAX_CODE, Network, Parameter, PoolKind, Result};
 
@@ -42,25 +42,28 @@ impl IntegerNetwork {
             weights.push(numbers);
             Ok(())
         };
-        for layer in &network.layers {
-            match layer {
-                Built::Conv { weight, bias, norm, lif, .. } => {
-                    let layer = FloatLayer::read(network, *weight, *bias, *norm, lif)?;
-                    convert(&layer, &mut codes)?;
+        let graph = network.graph();
+        check_graph(graph)?;
+        for (id, node) in graph.nodes().iter().enumerate() {
+            match &node.op {
+                Op::Conv(_) | Op::Dense(_) => {
+                    convert(&FloatLayer::read(network, id)?, &mut codes)?;
                 }
-                Built::Dense { weight, bias, lif } => {
-                    let layer = FloatLayer::read(network, *weight, *bias, None, lif)?;
-                    convert(&layer, &mut codes)?;
-                }
-                Built::Pool { kind: kind @ (PoolKind::Average | PoolKind::Sum), size } => {
+                Op::Pool(Pooling { kind, size }) if *kind != PoolKind::Max => {
                     if *kind == PoolKind::Average {
                         codes.unit /= (size * size) as f64;
                     }
                     codes.largest = codes.largest.saturating_mul((size * size) as i64);
                 }
-                Built::Pool { kind: PoolKind::Max, .. }
-                | Built::Dropout { .. }
-                | Built::Vote { .. } => {}
+                Op::Input(_)
+                | Op::Norm(_)
+                | Op::Neurons(_)
+                | Op::Pool(_)
+                | Op::Flatten(_)
+                | Op::Dropout(_)
+                | Op::Add(_)
+                | Op::Output(_)
+                | Op::Vote(_) => {}
             }
         }
         let readout = network.config().readout;
@@ -92,29 +95,35 @@ fn values(parameter: &Parameter) -> Result<Vec<f32>> {
 }
 
 impl FloatLayer {
-    fn read(
-        network: &Network,
-        weight: usize,
-        bias: Option<usize>,
-        norm: Option<Norm>,
-        lif: &BuiltLif,
-    ) -> Result<Self> {
-        let parameter = |i: usize| values(&network.parameters[i]);
-        let buffer = |i: usize| values(&network.buffers[i]);
-        let n_out = network.parameters[weight].var.dim(0)?;
-        let weight = parameter(weight)?;
+    /// The layer of weights `id` with the batch normalization and the neurons after it.
+    fn read(network: &Network, id: NodeId) -> Result<Self> {
+        let (graph, variables) = (network.graph(), network.variables());
+        let of = |id, role| variables.get(id, role).map(values).transpose();
+        let needed = |id, role| -> Result<Vec<f32>> { Ok(of(id, role)?.unwrap_or_default()) };
+        let mut next =
+            graph.only_consumer(id).filter(|next| matches!(graph.node(*next).op, Op::Norm(_)));
+        let norm = next;
+        next = graph.only_consumer(norm.unwrap_or(id));
+        let (Some(cells), Some(weight)) = (next, of(id, Role::Weight)?) else {
+            unreachable!("the graph was checked")
+        };
+        let Op::Neurons(neurons) = &graph.node(cells).op else {
+            unreachable!("the graph was checked")
+        };
+        let n_out = graph.node(id).shape().channels;
         let mut layer = Self {
             weight,
             factor: vec![1.0; n_out],
             bias: vec![0.0; n_out],
-            lif: lif.params_now(network)?,
+            lif: neurons.params.lif,
         };
-        if let Some(bias) = bias {
-            layer.bias = parameter(bias)?.into_iter().map(f64::from).collect();
+        if let Some(bias) = of(id, Role::Bias)? {
+            layer.bias = bias.into_iter().map(f64::from).collect();
         }
         if let Some(norm) = norm {
-            let (scale, shift) = (parameter(norm.weight)?, parameter(norm.bias)?);
-            let (mean, variance) = (buffer(norm.mean)?, buffer(norm.variance)?);
+            let (scale, shift) = (needed(norm, Role::Weight)?, needed(norm, Role::Bias)?);
+            let mean = needed(norm, Role::RunningMean)?;
+            let variance = needed(norm, Role::RunningVariance)?;
             for channel in 0..n_out {
                 let deviation = (f64::from(variance[channel]) + NORM_EPSILON).sqrt();
                 let factor = f64::from(scale[channel]) / deviation;
@@ -122,6 +131,12 @@ impl FloatLayer {
                 let centred = layer.bias[channel] - f64::from(mean[channel]);
                 layer.bias[channel] = centred * factor + f64::from(shift[channel]);
             }
+        }
+        if let Some(tau) = of(cells, Role::Tau)? {
+            let tau = tau.first().copied().map_or(f64::NAN, f64::from);
+            // As the neurons read it: below 1 counts as 1.
+            layer.lif.decay = Decay::Tau(if tau < 1.0 { 1.0 } else { tau });
+            layer.lif.validate()?;
         }
         Ok(layer)
     }

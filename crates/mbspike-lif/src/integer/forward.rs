@@ -2,8 +2,10 @@
 //! the sums it has a part in. Maps are channels last, so that the innermost loop runs over output
 //! channels.
 
+use mbspike_core::activity::Sum;
+
 use super::{IntegerNetwork, Spiking, Stage};
-use crate::{PoolKind, Readout, Shape};
+use crate::{PoolKind, PositionActivity, Readout, Shape};
 
 /// Level codes `[H, W, C]`.
 pub(super) type Map = Vec<i32>;
@@ -13,6 +15,8 @@ pub(super) struct Workspace {
     input: Map,
     stages: Vec<Space>,
     outputs: Vec<i64>,
+    /// What was seen of the input's codes and of each layer's, since the workspace was made.
+    pub(super) seen: Vec<PositionActivity>,
 }
 
 #[derive(Default)]
@@ -38,6 +42,7 @@ impl Workspace {
             input: vec![0; network.config.arch.input.n_elements()],
             stages: stages.collect(),
             outputs: vec![0; network.n_outputs],
+            seen: network.nothing_seen(),
         }
     }
 
@@ -55,9 +60,15 @@ impl Workspace {
         for step in steps {
             load(&mut self.input, step, network.config.arch.input);
             let mut x = &self.input;
+            let mut seen = self.seen.iter_mut();
+            see(seen.next(), x, f64::from(network.config.input_step));
             for (space, stage) in self.stages.iter_mut().zip(&network.stages) {
                 match stage {
-                    Stage::Spiking(layer) => space.step(layer, x),
+                    Stage::Spiking(layer) => {
+                        space.step(layer, x);
+                        let of_level = 1.0 / f64::from(layer.lif.n_levels());
+                        see(seen.next(), &space.output, of_level);
+                    }
                     Stage::Pool { kind, size, input, output } => {
                         pool(&mut space.output, x, *kind, *size, *input, *output);
                     }
@@ -75,6 +86,19 @@ impl Workspace {
         }
         &self.outputs
     }
+}
+
+/// Adds codes to what was seen at a position; a code of 1 stands for `unit`.
+fn see(seen: Option<&mut PositionActivity>, codes: &[i32], unit: f64) {
+    let Some(seen) = seen else { return };
+    let (mut n_nonzero, mut sum) = (0_u64, 0_i64);
+    for code in codes {
+        n_nonzero += u64::from(*code != 0);
+        sum += i64::from(*code);
+    }
+    let mut total = Sum::default();
+    total.add(sum as f64 * unit);
+    seen.add(codes.len(), (n_nonzero, total));
 }
 
 /// Channels first to channels last.

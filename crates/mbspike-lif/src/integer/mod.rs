@@ -28,8 +28,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::forward::Workspace;
+use crate::graph::{Graph, NodeId, Op, Pooling};
+use crate::neuron::LearnedBy;
 use crate::quantization::code_of;
-use crate::{Arch, Error, Layer, MAX_CODE, PoolKind, Readout, Result, Shape};
+use crate::{
+    Activity, Arch, Error, MAX_CODE, NeuronConfig, PoolKind, PositionActivity, Readout, Result,
+    Shape,
+};
 
 pub use lif::{BETA_BITS, IntegerLif, IntegerReset, MAX_FRACTION_BITS, MIN_FRACTION_BITS};
 
@@ -78,6 +83,7 @@ struct Spiking {
     /// Height and width.
     kernel: [usize; 2],
     padding: usize,
+    is_dense: bool,
     weights: IntegerWeights,
     /// The weights as `[in, ky, kx, out]`.
     by_input: Vec<i8>,
@@ -120,8 +126,9 @@ impl IntegerNetwork {
                 got: step.to_string(),
             });
         }
-        let shapes = config.arch.shapes()?;
-        let names = weight_names(&config.arch);
+        let graph = config.arch.graph(&NeuronConfig::new(1), false, config.readout)?;
+        check_graph(&graph)?;
+        let names = names_of(&graph);
         if names.len() != weights.len() || names.len() != config.neurons.len() {
             return Err(Error::Mismatch {
                 op: "integer network",
@@ -133,46 +140,53 @@ impl IntegerNetwork {
         let mut parts = names.into_iter().zip(weights).zip(&config.neurons);
         let (mut stages, mut n_outputs, mut group) = (vec![], 0, 1);
         let mut largest_code = i64::from(MAX_CODE);
-        let inputs = std::iter::once(&config.arch.input).chain(&shapes);
-        for ((layer, input), output) in config.arch.layers.iter().zip(inputs).zip(&shapes) {
-            let (input, output) = (*input, *output);
-            match *layer {
-                Layer::Conv { .. } | Layer::Dense { .. } | Layer::Output { .. } => {
-                    let Some(((name, weights), lif)) = parts.next() else {
-                        unreachable!("their number was checked")
-                    };
-                    let (kernel, padding) = match *layer {
-                        Layer::Conv { kernel, valid, .. } => {
-                            ([kernel; 2], if valid { 0 } else { kernel / 2 })
-                        }
-                        _ => ([input.height, input.width], 0),
-                    };
-                    let by_input = vec![];
-                    let mut stage = Spiking {
-                        name,
-                        input,
-                        output,
-                        kernel,
-                        padding,
-                        weights,
-                        by_input,
-                        lif: *lif,
-                    };
-                    stage.check(largest_code, config.max_steps)?;
-                    stage.pack();
-                    largest_code = lif.n_levels().into();
-                    n_outputs = output.channels;
-                    stages.push(Stage::Spiking(Box::new(stage)));
-                }
-                Layer::Pool { kind, size } => {
+        for node in graph.nodes() {
+            let output = node.shape();
+            let input = node.inputs.first().map_or(output, |id| graph.node(*id).shape());
+            let (kernel, padding, is_dense) = match &node.op {
+                Op::Conv(conv) => ([conv.kernel; 2], conv.padding, false),
+                Op::Dense(_) => ([input.height, input.width], 0, true),
+                Op::Pool(Pooling { kind, size }) => {
+                    let (kind, size) = (*kind, *size);
                     if kind != PoolKind::Max {
                         largest_code = largest_code.saturating_mul((size * size) as i64);
                     }
                     stages.push(Stage::Pool { kind, size, input, output });
+                    continue;
                 }
-                Layer::Vote { group: n } => group = n,
-                Layer::BatchNorm | Layer::Dropout { .. } => {}
-            }
+                Op::Vote(vote) => {
+                    group = vote.group;
+                    continue;
+                }
+                // Normalization is part of the weights, neurons are of their stage.
+                Op::Input(_)
+                | Op::Norm(_)
+                | Op::Neurons(_)
+                | Op::Flatten(_)
+                | Op::Dropout(_)
+                | Op::Output(_) => continue,
+                Op::Add(_) => unreachable!("the graph was checked"),
+            };
+            let Some(((name, weights), lif)) = parts.next() else {
+                unreachable!("their number was checked")
+            };
+            let by_input = vec![];
+            let mut stage = Spiking {
+                name,
+                input,
+                output,
+                kernel,
+                padding,
+                is_dense,
+                weights,
+                by_input,
+                lif: *lif,
+            };
+            stage.check(largest_code, config.max_steps)?;
+            stage.pack();
+            largest_code = lif.n_levels().into();
+            n_outputs = output.channels;
+            stages.push(Stage::Spiking(Box::new(stage)));
         }
         Ok(Self { config, stages, n_outputs, group })
     }
@@ -187,7 +201,7 @@ impl IntegerNetwork {
     pub fn layers(&self) -> impl Iterator<Item = (&str, Vec<usize>, &IntegerWeights)> {
         self.stages.iter().filter_map(|stage| match stage {
             Stage::Spiking(layer) => {
-                let shape = if layer.name.starts_with("fc") {
+                let shape = if layer.is_dense {
                     vec![layer.output.channels, layer.input.n_elements()]
                 } else {
                     let [height, width] = layer.kernel;
@@ -205,10 +219,19 @@ impl IntegerNetwork {
     /// # Errors
     /// If the input has another shape, more steps than [`IntegerConfig::max_steps`], or a NaN.
     pub fn predict(&self, x_seq: &Tensor) -> Result<Tensor> {
+        Ok(self.predict_with_activity(x_seq)?.0)
+    }
+
+    /// [`predict`](Self::predict) with the activity of the input and of each layer of neurons, the
+    /// positions of the network that it was converted from.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_with_activity(&self, x_seq: &Tensor) -> Result<(Tensor, Activity)> {
         let (codes, [n_steps, batch_size]) = self.codes(x_seq)?;
         let n_classes = self.n_outputs / self.group;
         let mut scores = vec![0_i64; batch_size * n_classes];
-        scores.par_chunks_mut(n_classes).enumerate().for_each_init(
+        let seen = scores.par_chunks_mut(n_classes).enumerate().map_init(
             || Workspace::new(self),
             |workspace, (sample, scores)| {
                 let n = self.config.arch.input.n_elements();
@@ -217,9 +240,38 @@ impl IntegerNetwork {
                 for (score, group) in scores.iter_mut().zip(outputs.chunks(self.group)) {
                     *score = group.iter().sum();
                 }
+                std::mem::replace(&mut workspace.seen, self.nothing_seen())
             },
         );
-        Ok(Tensor::from_vec(scores, (batch_size, n_classes), &Device::Cpu)?)
+        // In the order of the samples, whatever thread had them.
+        let seen: Vec<Vec<PositionActivity>> = seen.collect();
+        let mut activity = Activity::default();
+        for positions in seen {
+            activity.merge(&Activity { positions });
+        }
+        let scores = Tensor::from_vec(scores, (batch_size, n_classes), &Device::Cpu)?;
+        Ok((scores, activity))
+    }
+
+    /// Class scores as those of the network that it was converted from, f64: `scores` are of
+    /// [`predict`](Self::predict) over `n_steps` steps, and `v_threshold` is that of its output.
+    ///
+    /// # Errors
+    /// If `scores` are not `[B, n_classes]`.
+    pub fn logits(&self, scores: &Tensor, n_steps: usize, v_threshold: f64) -> Result<Tensor> {
+        let lif = self.config.neurons.last().expect("a network has an output layer");
+        let unit = match self.config.readout {
+            Readout::MeanSpike => 1.0 / n_steps as f64,
+            Readout::LastMembrane | Readout::MaxMembrane => {
+                v_threshold / f64::from(1_u32 << lif.fraction_bits)
+            }
+        };
+        let unit = unit / f64::from(lif.n_levels()) / self.group as f64;
+        Ok((scores.to_dtype(DType::F64)? * unit)?)
+    }
+
+    fn nothing_seen(&self) -> Vec<PositionActivity> {
+        vec![PositionActivity::default(); 1 + self.config.neurons.len()]
     }
 
     /// The codes of an input, with its steps and batch size.
@@ -330,19 +382,81 @@ impl IntegerWeights {
     }
 }
 
-/// Names of the weight layers of an architecture, from the input on: `conv1`, …, `fc1`, …
+/// Names of the weight layers of an architecture, from the input on: `conv1`, …, `fc1`, …; none where
+/// the layers do not fit each other.
 pub fn weight_names(arch: &Arch) -> Vec<String> {
-    let (mut n_conv, mut n_dense) = (0, 0);
-    let name = |layer: &Layer| match layer {
-        Layer::Conv { .. } => {
-            n_conv += 1;
-            Some(format!("conv{n_conv}"))
+    let graph = arch.graph(&NeuronConfig::new(1), false, Readout::default());
+    graph.map_or_else(|_| vec![], |graph| names_of(&graph))
+}
+
+fn names_of(graph: &Graph) -> Vec<String> {
+    let is_weights = |op: &Op| matches!(op, Op::Conv(_) | Op::Dense(_));
+    let nodes = graph.nodes().iter().filter(|node| is_weights(&node.op));
+    nodes.map(|node| node.name.clone()).collect()
+}
+
+/// Refuses a graph with a node that is not computed in whole numbers yet.
+///
+/// # Errors
+/// [`Error::NotInteger`] names the node and says why.
+pub fn check_graph(graph: &Graph) -> Result<()> {
+    for (id, node) in graph.nodes().iter().enumerate() {
+        if let Some(reason) = why_not(graph, id) {
+            return Err(Error::NotInteger { layer: node.name.clone(), reason: reason.to_owned() });
         }
-        Layer::Dense { .. } | Layer::Output { .. } => {
-            n_dense += 1;
-            Some(format!("fc{n_dense}"))
+    }
+    Ok(())
+}
+
+/// Why a node is not computed in whole numbers; `None` if it is.
+fn why_not(graph: &Graph, id: NodeId) -> Option<&'static str> {
+    let node = graph.node(id);
+    let only = graph.only_consumer(id);
+    let next = only.map(|next| &graph.node(next).op);
+    let next_after_norm = match next {
+        Some(Op::Norm(_)) => {
+            only.and_then(|norm| graph.only_consumer(norm)).map(|next| &graph.node(next).op)
         }
-        _ => None,
+        other => other,
     };
-    arch.layers.iter().filter_map(name).collect()
+    let spiking = || {
+        let is = matches!(next_after_norm, Some(Op::Neurons(_)));
+        (!is).then_some("there are no neurons right after it")
+    };
+    let alone = || {
+        let is = only.is_some() || id + 1 == graph.nodes().len();
+        (!is).then_some("what it sends is read by several layers")
+    };
+    match &node.op {
+        Op::Input(_) | Op::Pool(_) | Op::Flatten(_) | Op::Dropout(_) => alone(),
+        Op::Norm(_) | Op::Output(_) | Op::Vote(_) => None,
+        Op::Conv(conv) if conv.stride != 1 => Some("strides are not computed in whole numbers yet"),
+        Op::Conv(conv) if conv.dilation != 1 => {
+            Some("dilations are not computed in whole numbers yet")
+        }
+        Op::Conv(conv) if conv.groups != 1 => Some("groups are not computed in whole numbers yet"),
+        Op::Conv(conv) if conv.padding >= conv.kernel => {
+            Some("padding as wide as the kernel is not computed in whole numbers yet")
+        }
+        Op::Conv(_) | Op::Dense(_) => spiking(),
+        Op::Neurons(neurons) => {
+            let before = &graph.node(node.inputs[0]).op;
+            if !matches!(before, Op::Conv(_) | Op::Dense(_) | Op::Norm(_)) {
+                return Some("there are no weights right before these neurons");
+            }
+            if neurons.recurrent {
+                return Some("recurrent edges are not computed in whole numbers yet");
+            }
+            if neurons.learned_tau == Some(LearnedBy::Channel)
+                || neurons.learned_threshold.is_some()
+            {
+                return Some(
+                    "time constants by channel and learned thresholds are not computed in whole \
+                     numbers yet",
+                );
+            }
+            neurons.params.not_plain().or_else(alone)
+        }
+        Op::Add(_) => Some("layers that are not in a row are not computed in whole numbers yet"),
+    }
 }

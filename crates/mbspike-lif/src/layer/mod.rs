@@ -60,7 +60,7 @@ mod state;
 mod threshold;
 
 pub use alif::Alif;
-use cells::Cells;
+pub(crate) use cells::{Cells, Wanted};
 pub use cuba::CubaLif;
 pub use dropout::Dropout;
 pub use integrate::If;

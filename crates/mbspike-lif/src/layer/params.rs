@@ -1,11 +1,14 @@
 use mbspike_core::spike::{Rounding, SpikeFunction, SpikeOutput};
 use mbspike_core::{Decay, LifParams, Reset, Surrogate};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Result};
 
 /// A threshold that rises with the neuron's own spikes (Bellec et al. 2018): `θ[t] = θ + strength ·
 /// a[t−1]`, `a[t] = ρ a[t−1] + (1 − ρ) s[t]` with `ρ = 1 − 1/tau`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Adaptation {
     /// Time constant of `a` in steps, at least 1.
     pub tau: f64,

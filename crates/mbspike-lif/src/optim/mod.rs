@@ -33,7 +33,7 @@ const STEP: &str = "optimizer.step";
 /// use mbspike_lif::optim::{Optimizer, OptimizerConfig};
 ///
 /// let var = Var::new(&[1.0_f64, -2.0], &Device::Cpu)?;
-/// let weight = Parameter { name: "fc1.weight".into(), var: var.clone() };
+/// let weight = Parameter::new("fc1.weight", var.clone());
 /// let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.1), &[weight])?;
 /// optimizer.step(&[Tensor::new(&[10.0_f64, 0.0], &Device::Cpu)?], 0.1)?;
 /// assert_eq!(var.to_vec1::<f64>()?, [0.0, -2.0]);
@@ -57,7 +57,7 @@ impl Optimizer {
         config.validate()?;
         let n_slots = config.slots().len();
         let mut states = Vec::with_capacity(parameters.len());
-        for Parameter { name, var } in parameters {
+        for Parameter { name, var, .. } in parameters {
             if !matches!(var.dtype(), DType::F32 | DType::F64) || !var.is_contiguous() {
                 return Err(Error::Mismatch {
                     op: "optimizer",
@@ -84,7 +84,7 @@ impl Optimizer {
     }
 
     /// Moves each parameter by its gradient, in the order given to [`Optimizer::new`], with the
-    /// learning rate `lr`.
+    /// learning rate `lr`; one that leaves its range stops at its end.
     ///
     /// # Errors
     /// If the gradients do not have the parameters' number, shapes and types. Nothing has changed
@@ -100,6 +100,13 @@ impl Optimizer {
             } else {
                 tensor_ops::step(&update, &parameter.var, state, gradient)?;
             }
+            if let Some(least) = parameter.at_least {
+                let var = &parameter.var;
+                // A NaN stays one.
+                let is_below = var.as_detached_tensor().lt(least)?;
+                let within = is_below.where_cond(&(var.zeros_like()? + least)?, var)?;
+                var.set(&within.detach())?;
+            }
         }
         self.n_steps += 1;
         Ok(())
@@ -113,7 +120,7 @@ impl Optimizer {
             let (got, expected) = (gradients.len(), self.parameters.len());
             return mismatch("number of gradients", got.to_string(), expected.to_string());
         }
-        for (Parameter { name, var }, gradient) in self.parameters.iter().zip(gradients) {
+        for (Parameter { name, var, .. }, gradient) in self.parameters.iter().zip(gradients) {
             if gradient.dims() != var.dims() || gradient.dtype() != var.dtype() {
                 return mismatch(
                     &format!("gradient of {name}"),

@@ -24,11 +24,13 @@ pub fn energy(args: &EnergyArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     let out = args.out.as_ref().unwrap_or(&args.runs[0]);
     let mut files = save(out, &runs)?.to_vec();
     let sweep = EnergySweep::of(runs);
-    if !args.no_figures {
+    if !args.no_figures && !sweep.groups.is_empty() {
         files.extend(draw_energy(out, &sweep)?);
     }
     if args.json {
-        let groups = sweep.groups.iter().map(|g| json!({"label": g.label, "runs": g.runs}));
+        let groups = sweep.groups.iter().chain(&sweep.lost);
+        let groups =
+            groups.map(|g| json!({"label": g.label, "runs": g.runs, "diverged": g.diverged}));
         let files: Vec<_> = files.iter().map(text_of).collect();
         print_json(&json!({"groups": groups.collect::<Vec<_>>(), "files": files}))?;
         return Ok(ExitCode::SUCCESS);
@@ -132,6 +134,12 @@ fn print_notes(sweep: &EnergySweep, files: &[PathBuf]) -> anyhow::Result<()> {
         "≥, ≤: a bound, as not every run reached the target; ±: half the 95 % interval of the mean"
             .to_owned(),
     ]);
+    for group in &sweep.lost {
+        for run in &group.diverged {
+            let cause = run.summary.cause.as_deref().unwrap_or("for an unknown reason");
+            lines.push(vec![format!("left out: {} diverged: {cause}", run.summary.id)]);
+        }
+    }
     lines.extend(notes.into_iter().map(|note| vec![note]));
     lines.extend(files.iter().map(|path| vec![path.display().to_string()]));
     print_table(&lines)

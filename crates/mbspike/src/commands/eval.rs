@@ -23,13 +23,36 @@ pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         print_json(&report)?;
         return Ok(ExitCode::SUCCESS);
     }
+    print_evaluation(&Shown {
+        test_accuracy: report.test_accuracy,
+        test_loss: report.test_loss,
+        n_samples: report.n_samples,
+        positions: &report.positions,
+        nonzero_rate: &report.nonzero_rate,
+        mean_spike: &report.mean_spike,
+        confusion: &report.confusion,
+    })
+}
+
+/// What is shown of an evaluation.
+struct Shown<'a> {
+    test_accuracy: f64,
+    test_loss: f64,
+    n_samples: usize,
+    positions: &'a [String],
+    nonzero_rate: &'a [f64],
+    mean_spike: &'a [f64],
+    confusion: &'a [Vec<u64>],
+}
+
+fn print_evaluation(shown: &Shown<'_>) -> anyhow::Result<ExitCode> {
     let mut rows = vec![
-        vec!["test accuracy".to_owned(), format!("{:.4}", report.test_accuracy)],
-        vec!["test loss".to_owned(), format!("{:.4}", report.test_loss)],
-        vec!["samples".to_owned(), report.n_samples.to_string()],
+        vec!["test accuracy".to_owned(), format!("{:.4}", shown.test_accuracy)],
+        vec!["test loss".to_owned(), format!("{:.4}", shown.test_loss)],
+        vec!["samples".to_owned(), shown.n_samples.to_string()],
     ];
     for (position, (rate, spike)) in
-        report.positions.iter().zip(report.nonzero_rate.iter().zip(&report.mean_spike))
+        shown.positions.iter().zip(shown.nonzero_rate.iter().zip(shown.mean_spike))
     {
         rows.push(vec![
             position.clone(),
@@ -39,12 +62,12 @@ pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     }
     print_table(&rows)?;
     print_table(&[vec![]])?;
-    print_table(&confusion_rows(&report.confusion))?;
+    print_table(&confusion_rows(shown.confusion))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// A row for each label: how many samples were given which class, and the share given the right one.
-fn confusion_rows(confusion: &[Vec<u64>]) -> Vec<Vec<String>> {
+pub(super) fn confusion_rows(confusion: &[Vec<u64>]) -> Vec<Vec<String>> {
     let classes = (0..confusion.len()).map(|class| class.to_string());
     let mut head = vec!["label \\ given".to_owned()];
     head.extend(classes);
@@ -71,9 +94,13 @@ fn quantized(args: &EvalArgs, quiet: bool, stop: &AtomicBool) -> anyhow::Result<
         print_json(&report)?;
         return Ok(ExitCode::SUCCESS);
     }
-    print_table(&[
-        vec!["test accuracy".to_owned(), format!("{:.4}", report.test_accuracy)],
-        vec!["samples".to_owned(), report.n_samples.to_string()],
-    ])?;
-    Ok(ExitCode::SUCCESS)
+    print_evaluation(&Shown {
+        test_accuracy: report.test_accuracy,
+        test_loss: report.test_loss,
+        n_samples: report.n_samples,
+        positions: &report.positions,
+        nonzero_rate: &report.nonzero_rate,
+        mean_spike: &report.mean_spike,
+        confusion: &report.confusion,
+    })
 }

@@ -1,0 +1,166 @@
+//! `export` and `import` as they are typed.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+const TINY: &str = r#"
+name = "tiny"
+seed = 11
+[dataset]
+name = "fashion-mnist-subset"
+train_size = 200
+test_size = 50
+[encoder]
+kind = "poisson"
+time_steps = 4
+[network]
+arch = "28x28-2c3-4a-10o"
+[neuron]
+bits = 2
+[train]
+epochs = 1
+batch_size = 20
+optimizer = { kind = "adam", lr = 5e-3 }
+"#;
+
+struct Case {
+    folder: tempfile::TempDir,
+}
+
+impl Case {
+    /// A folder with a trained run.
+    fn new(settings: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
+        let case = Self { folder };
+        let mut arguments = vec!["run", "tiny.toml", "--no-figures", "--quiet"];
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        let output = case.run(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        case
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_mbspike"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap()
+    }
+
+    fn run_folder(&self) -> String {
+        let entries = std::fs::read_dir(self.folder.path().join("runs/tiny")).unwrap();
+        let mut folders = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+        let folder: PathBuf = folders.find(|path| path.join("config.toml").exists()).unwrap();
+        folder.to_str().unwrap().to_owned()
+    }
+
+    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn accuracy(&self, run: &str) -> f64 {
+        self.json(&["eval", run, "--json", "--quiet"])["test_accuracy"].as_f64().unwrap()
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn a_run_goes_out_as_nir_and_comes_back_with_the_same_accuracy() {
+    let hard = "neuron.reset={kind=\"hard\"}";
+    for (settings, mode) in [
+        (vec!["neuron.bits=1", hard], None),
+        (vec!["neuron.bits=2"], Some("--exact")),
+        (vec!["neuron.bits=2"], Some("--lossy")),
+    ] {
+        let case = Case::new(&settings);
+        let run = case.run_folder();
+        let mut arguments = vec!["export", run.as_str(), "--out", "tiny.nir", "--json"];
+        arguments.extend(mode);
+        let report = case.json(&arguments);
+        assert_eq!(report["format"], "nir");
+        assert_eq!(report["dt"], 1e-4);
+        let n_lost = report["lost"].as_array().unwrap().len();
+        assert_eq!(n_lost, if mode == Some("--lossy") { 4 } else { 0 }, "{report}");
+        let report = case.json(&["import", "tiny.nir", "--out", "again", "--json", "--quiet"]);
+        assert_eq!(report["test_accuracy"].as_f64().unwrap(), case.accuracy(&run));
+        assert_eq!(report["arch"], "28x28-2c3-4a-10o");
+        assert_eq!(report["placed"][0]["parameter"], "conv1.weight");
+    }
+}
+
+#[test]
+fn an_export_that_would_lose_something_is_refused_and_writes_nothing() {
+    let case = Case::new(&[]);
+    let run = case.run_folder();
+    let output = case.run(&["export", &run, "--out", "tiny.nir"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = stderr(&output);
+    assert!(message.contains("`lif1`: graded spikes of 3 levels (2 bits)"), "{message}");
+    assert!(message.contains("--exact") && message.contains("--lossy"), "{message}");
+    assert!(!case.folder.path().join("tiny.nir").exists());
+}
+
+#[test]
+fn weights_go_out_as_safetensors_and_come_back_by_name() {
+    let case = Case::new(&[]);
+    let run = case.run_folder();
+    case.json(&["export", &run, "--format", "safetensors", "--out", "w.safetensors", "--json"]);
+    let arguments =
+        ["import", "w.safetensors", "--config", "tiny.toml", "--out", "again", "--json", "--quiet"];
+    let report = case.json(&arguments);
+    assert_eq!(report["test_accuracy"].as_f64().unwrap(), case.accuracy(&run));
+    assert_eq!(report["placed"][1]["tensor"], "fc1.weight");
+    assert_eq!(report["placed"][1]["shape"], serde_json::json!([10, 98]));
+
+    // A second import does not write over the first.
+    let output = case.run(&arguments);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("again: the folder is not empty"), "{}", stderr(&output));
+}
+
+#[test]
+fn weights_that_do_not_fit_are_refused_and_no_run_is_made() {
+    let case = Case::new(&[]);
+    let run = case.run_folder();
+    case.json(&["export", &run, "--format", "safetensors", "--out", "w.safetensors", "--json"]);
+    for (setting, expected) in [
+        ("network.arch=28x28-3c3-4a-10o", "`conv1.weight` is [2, 1, 3, 3], but"),
+        ("network.bias=true", "it has 4 parameters"),
+    ] {
+        let output = case.run(&[
+            "import",
+            "w.safetensors",
+            "--config",
+            "tiny.toml",
+            "--out",
+            "other",
+            "--set",
+            setting,
+        ]);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+        assert!(!case.folder.path().join("other").exists());
+    }
+    let output = case.run(&["import", "w.safetensors", "--out", "other"]);
+    assert!(stderr(&output).contains("--config"), "{}", stderr(&output));
+}
+
+#[test]
+fn files_that_are_no_networks_are_refused_with_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = Case { folder };
+    std::fs::write(case.folder.path().join("tiny.toml"), TINY).unwrap();
+    for name in ["x.nir", "x.safetensors", "x.pth", "x.npz"] {
+        std::fs::write(case.folder.path().join(name), b"nothing of the kind").unwrap();
+        let output = case.run(&["import", name, "--config", "tiny.toml", "--out", "run"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(&format!("{name}: ")), "{}", stderr(&output));
+    }
+}
