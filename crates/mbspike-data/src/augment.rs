@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+/// The parameters α for which shares λ ~ Beta(α, α) are drawn; below, they are 0 or 1, above, they are
+/// 1/2, and sooner or later the sampling is no number.
+const MIXING_ALPHA: std::ops::RangeInclusive<f64> = 1e-3..=1e6;
+
 /// Which augmentations are on. All are off by default.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -49,8 +53,31 @@ impl AugmentConfig {
         for (key, alpha) in
             [("augment.mixup_alpha", self.mixup_alpha), ("augment.cutmix_alpha", self.cutmix_alpha)]
         {
-            if !(alpha.is_finite() && alpha >= 0.0) {
-                return Err(Error::config(key, format!("must be 0 (off) or positive: {alpha}")));
+            if alpha != 0.0 && !MIXING_ALPHA.contains(&alpha) {
+                let (start, end) = (MIXING_ALPHA.start(), MIXING_ALPHA.end());
+                let message = format!("must be 0 (off) or in {start:e}..={end:e}: {alpha}");
+                return Err(Error::config(key, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses what has no effect, or no sense, on samples of `height` and `width` in batches of at most
+    /// `batch_size`.
+    pub fn fits(&self, [height, width]: [usize; 2], batch_size: usize) -> Result<()> {
+        if self.random_crop >= height.min(width) {
+            let message = format!(
+                "must be less than the side of samples of {height}x{width}, or nothing of them is left: {}",
+                self.random_crop
+            );
+            return Err(Error::config("augment.random_crop", message));
+        }
+        for (key, alpha) in
+            [("augment.mixup_alpha", self.mixup_alpha), ("augment.cutmix_alpha", self.cutmix_alpha)]
+        {
+            if alpha != 0.0 && batch_size < 2 {
+                let message = format!("needs batches of at least two samples to mix: {alpha}");
+                return Err(Error::config(key, message));
             }
         }
         Ok(())

@@ -43,6 +43,16 @@ impl DatasetName {
         }
     }
 
+    /// Whether its samples are recordings of an event camera.
+    pub fn is_events(self) -> bool {
+        matches!(self, Self::Nmnist | Self::DvsGesture)
+    }
+
+    /// Whether it is part of the program, so that it has no folder.
+    pub fn is_embedded(self) -> bool {
+        self == Self::FashionMnistSubset
+    }
+
     /// What is known of the dataset.
     pub fn info(self) -> &'static DatasetInfo {
         match self {

@@ -121,6 +121,28 @@ impl DatasetConfig {
                 _ => {}
             }
         }
+        if let Some(path) = &self.path {
+            let fail = |message: &str| {
+                Err(Error::config("dataset.path", format!("{message}: {}", path.display())))
+            };
+            if self.name.is_embedded() {
+                return fail("is of no use to a dataset that is part of the program");
+            }
+            if path.as_os_str().is_empty() {
+                return fail("must name a folder");
+            }
+        }
+        if self.frame_cache != FrameCachePlace::Off && !self.name.is_events() {
+            let message = format!("is of no use to {}, which has images, not events", self.name);
+            return Err(Error::config("dataset.frame_cache", message));
+        }
+        if let Some(folder) = self.frame_cache.folder()?
+            && folder.exists()
+            && !folder.is_dir()
+        {
+            let message = format!("must be a folder: {}", folder.display());
+            return Err(Error::config("dataset.frame_cache", message));
+        }
         Ok(())
     }
 }

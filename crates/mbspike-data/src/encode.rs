@@ -171,9 +171,14 @@ impl EncoderConfig {
 
     /// Refuses an encoder that cannot encode the samples of `set`.
     pub fn fits(&self, set: &SampleSet) -> Result<()> {
-        let shape @ [channels, height, width] = set.shape();
+        self.fits_samples(set.shape(), matches!(set, SampleSet::Events(_)))
+    }
+
+    /// Refuses an encoder that cannot encode samples of `shape`, channels, height and width, which are
+    /// recordings of events or images.
+    pub fn fits_samples(&self, shape: [usize; 3], is_events: bool) -> Result<()> {
+        let [channels, height, width] = shape;
         self.validate(channels)?;
-        let is_events = matches!(set, SampleSet::Events(_));
         match (self.kind == EncoderKind::EventFrame, is_events) {
             (true, false) => {
                 let message = "\"event-frame\" encodes recordings of event cameras; use \"poisson\" or \"direct\" for images";
@@ -250,8 +255,17 @@ impl EncoderConfig {
         if let Some(transforms) = &self.transforms {
             transforms.validate()?;
         }
-        if self.std.as_ref().is_some_and(|std| std.iter().any(|&std| std <= 0.0)) {
+        let std = self.std.as_deref().unwrap_or_default();
+        if std.iter().any(|&std| std <= 0.0) {
             return Err(Error::config("encoder.std", "must be positive"));
+        }
+        // Intensities are in 0..=1.
+        for (channel, std) in std.iter().enumerate() {
+            let mean = self.mean.as_ref().map_or(0.0, |mean| mean[channel]);
+            if !((0.0 - mean) / std).is_finite() || !((1.0 - mean) / std).is_finite() {
+                let message = format!("makes intensities infinite in single precision: {std:e}");
+                return Err(Error::config("encoder.std", message));
+            }
         }
         Ok(())
     }

@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::events::MAX_TIME_US;
 use crate::{Error, Events, Result};
 
+/// The largest jitter: the side of the largest sensor that a recording can have.
+const MAX_JITTER_PX: f32 = 65_536.0;
+/// The largest jitter in time: an hour.
+const MAX_JITTER_US: f32 = 3.6e9;
+
 /// Random changes of the events of training samples, against overfitting. All are off by default;
 /// each is a function of seed, epoch and sample.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -12,7 +17,7 @@ use crate::{Error, Events, Result};
 pub struct EventTransforms {
     /// Probability of exchanging the polarities of all events of a recording.
     pub polarity_flip: f32,
-    /// Share of the events that is dropped, each on its own.
+    /// Share of the events that is dropped, each on its own; below 1, which would leave none.
     pub drop: f32,
     /// Standard deviation of a shift of each event in pixels; what leaves the sensor is dropped.
     pub jitter_px: f32,
@@ -23,20 +28,21 @@ pub struct EventTransforms {
 impl EventTransforms {
     /// Refuses values outside their ranges.
     pub fn validate(&self) -> Result<()> {
-        for (key, share) in [
-            ("encoder.transforms.polarity_flip", self.polarity_flip),
-            ("encoder.transforms.drop", self.drop),
-        ] {
-            if !(0.0..=1.0).contains(&share) {
-                return Err(Error::config(key, format!("must be in 0..=1: {share}")));
-            }
+        let flip = self.polarity_flip;
+        if !(0.0..=1.0).contains(&flip) {
+            let message = format!("must be in 0..=1: {flip}");
+            return Err(Error::config("encoder.transforms.polarity_flip", message));
         }
-        for (key, deviation) in [
-            ("encoder.transforms.jitter_px", self.jitter_px),
-            ("encoder.transforms.jitter_us", self.jitter_us),
+        if !(0.0..1.0).contains(&self.drop) {
+            let message = format!("must be in 0..1: {}", self.drop);
+            return Err(Error::config("encoder.transforms.drop", message));
+        }
+        for (key, deviation, largest) in [
+            ("encoder.transforms.jitter_px", self.jitter_px, MAX_JITTER_PX),
+            ("encoder.transforms.jitter_us", self.jitter_us, MAX_JITTER_US),
         ] {
-            if !(deviation.is_finite() && deviation >= 0.0) {
-                return Err(Error::config(key, format!("must be 0 or more: {deviation}")));
+            if !(0.0..=largest).contains(&deviation) {
+                return Err(Error::config(key, format!("must be in 0..={largest}: {deviation}")));
             }
         }
         Ok(())

@@ -25,6 +25,7 @@ pub struct Imported {
     /// The dataset.
     pub name: DatasetName,
     /// The folder that now holds it.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub folder: PathBuf,
     /// What was written, and whether its checksum is the published one.
     pub files: Vec<ImportedFile>,
@@ -34,6 +35,7 @@ pub struct Imported {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportedFile {
     /// The file.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub file: PathBuf,
     /// Its size in bytes.
     pub n_bytes: u64,

@@ -195,8 +195,20 @@ impl Loader {
         let (batches, receiver) = sync_channel(1);
         let (recycle, recycled) = channel();
         let loader = self.clone();
-        let thread = std::thread::spawn(move || loader.run(epoch, first, &batches, &recycled));
-        Batches { receiver: Some(receiver), recycle, thread: Some(thread), waited: Duration::ZERO }
+        let failed = batches.clone();
+        let thread = std::thread::Builder::new()
+            .name("loader".to_owned())
+            .spawn(move || loader.run(epoch, first, &batches, &recycled));
+        let thread = match thread {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                let message = format!("cannot start the thread that prepares batches: {error}");
+                // There is room for one, and the receiver is here.
+                let _ = failed.send(Err(Error::Loader(message)));
+                None
+            }
+        };
+        Batches { receiver: Some(receiver), recycle, thread, waited: Duration::ZERO }
     }
 
     fn run(

@@ -21,10 +21,12 @@ pub struct Listing {
     #[serde(flatten)]
     pub info: &'static DatasetInfo,
     /// The folder it would be loaded from; `None` if it is missing or a part of the program.
+    #[serde(serialize_with = "mbspike_files::serialize_optional_path")]
     pub folder: Option<PathBuf>,
     /// Whether it can be loaded.
     pub is_available: bool,
     /// Where it is searched.
+    #[serde(serialize_with = "mbspike_files::serialize_paths")]
     pub searched: Vec<PathBuf>,
 }
 
@@ -60,6 +62,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileCheck {
     /// The file.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub file: PathBuf,
     /// Its size in bytes.
     pub n_bytes: u64,

@@ -9,6 +9,8 @@ mod error;
 pub mod evaluate;
 pub mod exchange;
 mod folder;
+pub mod machine;
+pub mod memory;
 pub mod migrate;
 pub mod neuron;
 pub mod observer;

@@ -43,8 +43,10 @@ const NETWORK: &str = "network";
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct QuantizationReport {
     /// The run's folder.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub folder: PathBuf,
     /// The file that was written.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub file: PathBuf,
     /// Test samples.
     pub n_samples: usize,
@@ -128,6 +130,7 @@ fn silent_layers(positions: &[String], before: &[f64], after: &[f64]) -> Vec<Sil
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct QuantizedEvaluation {
     /// The run's folder.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub folder: PathBuf,
     /// Test samples.
     pub n_samples: usize,

@@ -13,12 +13,13 @@ use mbspike_data::{Dataset, DatasetConfig};
 use mbspike_lif::Network;
 use mbspike_results::files::{CHECKPOINT_FILE, RUN_FILE, STATE_FILE, SUMMARY_FILE};
 use mbspike_results::{Lock, Status, Summary, read_summaries, read_summary, table, write_json};
-use rayon::ThreadPoolBuilder;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Serialize;
 
 use crate::checkpoint;
 use crate::evaluate::{self, Evaluation, evaluate};
 use crate::folder::{self, Place};
+use crate::machine;
 use crate::observer::{Observer, RunEnd};
 use crate::summary::summarize;
 use crate::sweep::{Point, Shard, Sweep};
@@ -120,11 +121,14 @@ pub fn run_sweep(
     let datasets = load_datasets(&to_run)?;
 
     let n_jobs = options.jobs.clamp(1, to_run.len().max(1));
-    let n_threads = (rayon::current_num_threads() / n_jobs).max(1);
+    let n_threads = (machine::n_threads() / n_jobs).max(1);
     let outcomes: Mutex<Vec<(usize, Outcome)>> = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
-    let job = || -> Result<(), Error> {
-        let pool = Arc::new(ThreadPoolBuilder::new().num_threads(n_threads).build()?);
+    // All threads before the first run, so that a limit on them is found before anything is trained.
+    let pools = (0..n_jobs).map(|_| ThreadPoolBuilder::new().num_threads(n_threads).build());
+    let pools = pools.collect::<Result<Vec<_>, _>>()?;
+    let job = &|pool: ThreadPool| -> Result<(), Error> {
+        let pool = Arc::new(pool);
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(&place) = to_run.get(index) else { return Ok(()) };
@@ -156,11 +160,24 @@ pub fn run_sweep(
         }
     };
     std::thread::scope(|scope| {
-        let jobs: Vec<_> = (0..n_jobs).map(|_| scope.spawn(job)).collect();
-        jobs.into_iter().try_for_each(|job| match job.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+        let mut jobs = Vec::new();
+        let mut result = Ok(());
+        for pool in pools {
+            match std::thread::Builder::new().spawn_scoped(scope, move || job(pool)) {
+                Ok(thread) => jobs.push(thread),
+                Err(error) => {
+                    // Those that have started end after the run at hand.
+                    next.store(to_run.len(), Ordering::Relaxed);
+                    result = Err(error.into());
+                    break;
+                }
+            }
+        }
+        for thread in jobs {
+            let outcome = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            result = result.and(outcome);
+        }
+        result
     })?;
     if to_run.is_empty() && !places.is_empty() {
         write_tables(&folder)?;
@@ -253,6 +270,7 @@ fn write_tables(folder: &Path) -> Result<(), Error> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EvaluationReport {
     /// The run's folder.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub folder: PathBuf,
     /// Test samples.
     pub n_samples: usize,

@@ -28,6 +28,7 @@ use sha2::{Digest, Sha256};
 use crate::config::document::{Entry, Node, Value};
 use crate::config::origin::Origin;
 use crate::config::{Config, ConfigError};
+use crate::machine::Machine;
 
 /// All runs of one config file.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,12 +82,27 @@ type Assignment = Vec<Entry>;
 impl Sweep {
     /// Reads a config file; `settings` are the `key=value` of `--set`.
     pub fn read(path: &Path, settings: &[String]) -> Result<Self, Error> {
+        Self::read_for(path, settings, &Machine::default())
+    }
+
+    /// Reads a config file for running it on `machine`: what cannot run there is an error, too.
+    pub fn read_for(path: &Path, settings: &[String], machine: &Machine) -> Result<Self, Error> {
         let text = fs_err::read_to_string(path)?;
-        Self::parse(path, &text, settings)
+        Self::parse_for(path, &text, settings, machine)
     }
 
     /// As [`Sweep::read`], from the text of the file; `path` is used in messages only.
     pub fn parse(path: &Path, text: &str, settings: &[String]) -> Result<Self, Error> {
+        Self::parse_for(path, text, settings, &Machine::default())
+    }
+
+    /// As [`Sweep::read_for`], from the text of the file; `path` is used in messages only.
+    pub fn parse_for(
+        path: &Path,
+        text: &str,
+        settings: &[String],
+        machine: &Machine,
+    ) -> Result<Self, Error> {
         let mut root = Node::parse(path, text)?;
         flatten_sweep(&mut root);
         for setting in settings {
@@ -122,7 +138,7 @@ impl Sweep {
             for entry in assignment {
                 point.set(&entry.key, entry.node.clone())?;
             }
-            let config = Config::read(&point)?;
+            let config = Config::read(&point, machine)?;
             refuse_bits_without_effect(&config, assignment, &point)?;
             for repeat in 1..=repeats {
                 let seed = repeat_seed(config.seed, repeat);

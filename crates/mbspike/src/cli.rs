@@ -23,6 +23,11 @@ pub struct Cli {
 pub enum Command {
     /// Train what a config describes, one run or a sweep, and draw its figures.
     Run(RunArgs),
+    /// Say whether a config can be run here, and with how much memory, without running it.
+    Check(CheckArgs),
+    /// Show configs: as resolved, or a new one with every key.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Draw the figures of a folder of runs from its saved results.
     Plot(PlotArgs),
     /// Put the results of a folder of runs on one page, from its saved results.
@@ -47,6 +52,16 @@ pub enum Command {
     Bench(BenchCommand),
     /// Show the version, the machine and the named networks.
     Info(InfoArgs),
+}
+
+impl Command {
+    /// Whether the command ends with what it has done so far when a signal asks for it.
+    pub fn stops_on_signals(&self) -> bool {
+        matches!(
+            self,
+            Self::Run(_) | Self::Eval(_) | Self::Quantize(_) | Self::Energy(_) | Self::Import(_)
+        )
+    }
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +90,46 @@ pub struct RunArgs {
     #[arg(long)]
     pub no_figures: bool,
     /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the config of each run, with its defaults filled in and its names resolved.
+    Show {
+        /// The config, as for `run`.
+        config: PathBuf,
+        /// Set a key of the config, as for `run`.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        settings: Vec<String>,
+        /// Print a list of runs as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a config to start from, with every key and what it means.
+    #[command(after_help = "Example: mbspike config new > mine.toml; then mbspike run mine.toml")]
+    New {
+        /// Print the keys as a page of Markdown.
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The config, as for `run`.
+    pub config: PathBuf,
+    /// Set a key of the config, as for `run`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Runs that would go on at once, sharing the memory.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
+    pub jobs: usize,
+    /// What to compute on: cpu, cuda (the first GPU) or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
+    /// Print what was found as JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -497,6 +552,15 @@ pub struct BenchKernelArgs {
 
 #[derive(Debug, Args)]
 pub struct InfoArgs {
+    /// Estimate the peak memory of the runs of this config instead.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set a key of the config, as for `run`.
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "config")]
+    pub settings: Vec<String>,
+    /// What to compute on: cpu, cuda (the first GPU) or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
     /// Print it as JSON.
     #[arg(long)]
     pub json: bool,

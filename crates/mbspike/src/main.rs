@@ -2,17 +2,17 @@
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 bad usage or
 //! config.
-#![expect(clippy::print_stderr, reason = "a program prints")]
-
 mod cli;
 mod commands;
+mod printer;
 mod progress;
 mod stop;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
-use mbspike_experiments::{energy, exchange, run, sweep};
+use mbspike_experiments::{energy, exchange, machine, run, sweep};
 use mbspike_nir::network as nir;
 
 use cli::{Cli, Command};
@@ -24,20 +24,35 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match dispatch(cli) {
+    match start(&cli.command).and_then(|()| dispatch(cli)) {
         Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            printer::complain(format_args!("error: {error:#}"));
             if is_usage(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Starts the threads that all work is shared by, so that a limit on them is an error at the start and
+/// not a panic later. Before, signals are held back from them where the command takes those itself.
+fn start(command: &Command) -> anyhow::Result<()> {
+    if command.stops_on_signals() {
+        stop::hold()?;
+    }
+    let n = machine::n_threads();
+    machine::start_threads().with_context(|| {
+        format!(
+            "cannot start {n} threads; RAYON_NUM_THREADS=1 asks for fewer, `ulimit` and the machine limit them"
+        )
+    })
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let quiet = cli.quiet;
     match cli.command {
         Command::Run(args) => commands::run::run(&args, quiet),
+        Command::Check(args) => commands::check::check(&args),
+        Command::Config(command) => commands::config::config(&command),
         Command::Plot(args) => commands::plot::plot(&args),
         Command::Report(args) => commands::report::report(&args),
         Command::Eval(args) => commands::eval::eval(&args, quiet),
@@ -84,11 +99,4 @@ fn is_usage(error: &anyhow::Error) -> bool {
                 || error.downcast_ref::<mbspike_data::Error>().is_some_and(is_usage_of_data)
         }
     }
-}
-
-/// Whether the reader of our output has gone, as `head` does; that is no failure.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -10,6 +10,8 @@ use mbspike_experiments::observer::{Iteration, Observer, RunEnd};
 use mbspike_experiments::sweep::Point;
 use mbspike_results::{EpochRecord, Status};
 
+use crate::printer::{self, printable};
+
 const SWEEP_TEMPLATE: &str =
     "{prefix} {wide_bar:.cyan/dim} {pos}/{len} runs, {elapsed}, {eta} left";
 const RUN_TEMPLATE: &str = "{prefix} {wide_bar:.green/dim} {msg} {per_sec}";
@@ -34,7 +36,7 @@ impl Bar {
     /// Shows how far `what` is.
     pub fn set(&mut self, what: &str, n_done: u64, n: Option<u64>) {
         if self.bar.prefix() != what {
-            self.bar.set_prefix(what.to_owned());
+            self.bar.set_prefix(printable(what).into_owned());
             self.bar.reset_eta();
         }
         self.bar.set_length(n.unwrap_or(n_done));
@@ -43,9 +45,7 @@ impl Bar {
 
     /// Prints a line on stderr, above the bar if there is one.
     pub fn say(&self, line: &str) {
-        if !self.quiet {
-            self.bar.suspend(|| eprintln!("{line}"));
-        }
+        self.bar.suspend(|| printer::say(self.quiet, line));
     }
 
     /// Takes the bar away.
@@ -103,10 +103,7 @@ impl Progress {
 
     /// Prints a line on stderr, above the bars if there are any.
     pub fn say(&self, line: &str) {
-        if self.quiet {
-            return;
-        }
-        self.bars.suspend(|| eprintln!("{line}"));
+        self.bars.suspend(|| printer::say(self.quiet, line));
     }
 
     fn with_run(&self, point: &Point, act: impl FnOnce(&mut Run)) {

@@ -44,6 +44,7 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Simulated {
     /// The folder.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub folder: PathBuf,
     /// Files of recordings in it.
     pub n_files: usize,

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
+use mbspike_lif::check::is_single;
+
 use super::document::{Entry, Node, Value};
 use super::origin::{ConfigError, Origin};
 
@@ -162,16 +164,44 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         match &self.node.value {
             Value::Boolean(value) => visitor.visit_bool(*value),
             Value::Integer(value) => visitor.visit_i64(*value),
-            Value::Float(value) => visitor.visit_f64(*value),
+            // Minus zero is zero: nothing in a config tells them apart, but a hash would.
+            Value::Float(value) => visitor.visit_f64(*value + 0.0),
             Value::String(value) => visitor.visit_borrowed_str(value),
             Value::Array(nodes) => {
-                visitor.visit_seq(Elements { nodes: nodes.iter(), key: &self.key })
+                let mut elements = Elements { nodes: nodes.iter(), key: &self.key };
+                let value = visitor.visit_seq(&mut elements);
+                // A type that takes a fixed number of elements leaves the others.
+                match elements.nodes.next() {
+                    Some(extra) if value.is_ok() => {
+                        let n = nodes.len() - elements.nodes.len() - 1;
+                        let message =
+                            format!("{}: expected {n} values, found {}", self.key, nodes.len());
+                        return Err(Error::Located(ConfigError::new(
+                            extra.origin.clone(),
+                            message,
+                        )));
+                    }
+                    _ => value,
+                }
             }
             Value::Table(entries) => {
                 visitor.visit_map(Entries { parent: &self, rest: entries.iter(), current: None })
             }
         }
         .map_err(|error| self.locate(error))
+    }
+
+    /// A number of single precision must be one there, too: neither infinite nor zero unless it is
+    /// written so.
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if let Value::Float(value) = self.node.value
+            && value.is_finite()
+            && !is_single(value)
+        {
+            let message = format!("must be a number that single precision holds, not {value:e}");
+            return Err(self.locate(Error::Other(message)));
+        }
+        self.deserialize_any(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -216,7 +246,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f64 char str string bytes byte_buf unit
         unit_struct seq tuple tuple_struct map identifier ignored_any
     }
 }
@@ -226,7 +256,7 @@ struct Elements<'a, 'de> {
     key: &'a str,
 }
 
-impl<'de> de::SeqAccess<'de> for Elements<'_, 'de> {
+impl<'de> de::SeqAccess<'de> for &mut Elements<'_, 'de> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(

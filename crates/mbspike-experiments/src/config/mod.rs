@@ -7,16 +7,18 @@
 //! | `[encoder]` | `kind`, `time_steps`, … |
 //! | `[network]` | `arch`, `preset`, or `input` and `[[network.layer]]`; `readout`, `bias`, `execution`, `checkpoint_steps` |
 //! | `[neuron]` | `bits` or `levels`, `preset`, `layer_bits`, `tau` or `beta`, `learnable_tau`, `v_threshold`, `learnable_threshold`, `learned_by`, `signed`, `rounding`, `output`, `tau_syn`, `adaptation`, `reset`, `detach_reset`, `decay_input`, `surrogate`, `shift` |
-//! | `[train]` | `epochs`, `batch_size`, `optimizer`, `scheduler`, `precision`, `quantization`, `loss`, `label_smoothing`, `mixup_alpha`, `cutmix_alpha`, `random_erasing`, `random_crop`, `horizontal_flip`, `ema`, `clip_grad_norm`, `log_every`, `tensorboard`, `checkpoint_every`, `checkpoint_every_s` |
+//! | `[train]` | `epochs`, `batch_size`, `optimizer`, `scheduler`, `precision`, `quantization`, `loss`, `label_smoothing`, `mixup_alpha`, `cutmix_alpha`, `random_erasing`, `random_crop`, `horizontal_flip`, `ema`, `clip_grad_norm`, `log_every`, `tensorboard`, `checkpoint_every`, `checkpoint_every_s`, `memory_limit_mib` |
 //! | `[target]` | `accuracy` |
 //! | `[sweep]` | see [`crate::sweep`] |
 //!
-//! Only what the thesis fixes has a default. Unknown keys, wrong types and values out of range are
-//! errors that name file, line, column and the nearest known key.
+//! Only what the thesis fixes has a default. Unknown keys, wrong types, values out of range (of the
+//! precision that is computed in), keys without effect, combinations that cannot run and runs that need
+//! more memory than there is are errors that name file, line, column and the nearest known key.
 
 mod de;
 pub(crate) mod document;
 pub(crate) mod origin;
+mod template;
 mod validate;
 mod wire;
 
@@ -30,8 +32,11 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 pub use origin::ConfigError;
+pub use template::{TEMPLATE, template_as_markdown};
 
 use document::Node;
+
+use crate::machine::Machine;
 
 /// Iterations a record of `metrics.jsonl` is the mean of, unless the config says otherwise.
 pub const LOG_EVERY: u64 = 10;
@@ -131,6 +136,9 @@ pub struct TrainConfig {
     /// Seconds between checkpoints, besides the one after each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_every_s: Option<f64>,
+    /// MiB of memory that the run may take; what the machine has left without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit_mib: Option<u64>,
     /// The optimizer with its base learning rate.
     pub optimizer: OptimizerConfig,
     /// The learning rate over the epochs.
@@ -153,10 +161,10 @@ pub(crate) fn read_table<T: serde::de::DeserializeOwned>(
 }
 
 impl Config {
-    /// Reads the config of one run, without a sweep.
-    pub(crate) fn read(root: &Node) -> Result<Self, ConfigError> {
+    /// Reads the config of one run, without a sweep, and refuses what cannot run on `machine`.
+    pub(crate) fn read(root: &Node, machine: &Machine) -> Result<Self, ConfigError> {
         let config = de::read::<wire::Config>(root)?.resolve(root)?;
-        validate::validate(&config, root)?;
+        validate::validate(&config, root, machine)?;
         Ok(config)
     }
 

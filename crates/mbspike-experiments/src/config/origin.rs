@@ -3,6 +3,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mbspike_lif::excerpt;
+
 /// A text that settings came from.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -74,13 +76,11 @@ impl fmt::Display for ConfigError {
         let (line, column) = line_and_column(text, span.start);
         write!(f, "{}:{line}:{column}: {}", path.display(), self.message)?;
         let Some(content) = text.lines().nth(line - 1) else { return Ok(()) };
-        let content: String =
-            content.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let n_left = content.chars().count().saturating_sub(column - 1).max(1);
-        let n_carets = text.get(span.clone()).map_or(1, |part| part.chars().count());
-        let n_carets = n_carets.clamp(1, n_left);
-        let (gutter, indent) = (line.to_string().len(), column - 1);
-        write!(f, "\n {line} | {content}\n {:gutter$} | {:indent$}{:^>n_carets$}", "", "", "")
+        let start =
+            text.get(..span.start).map_or(0, |before| before.rfind('\n').map_or(0, |n| n + 1));
+        let (content, carets) = excerpt(content, span.start - start..span.end - start);
+        let gutter = " ".repeat(line.to_string().len());
+        write!(f, "\n {line} | {content}\n {gutter} | {carets}")
     }
 }
 

@@ -104,6 +104,7 @@ struct Train {
     tensorboard: bool,
     checkpoint_every: Option<u64>,
     checkpoint_every_s: Option<f64>,
+    memory_limit_mib: Option<u64>,
     optimizer: OptimizerTable,
     scheduler: Option<SchedulerTable>,
 }
@@ -442,6 +443,7 @@ impl Train {
             tensorboard: self.tensorboard,
             checkpoint_every: self.checkpoint_every,
             checkpoint_every_s: self.checkpoint_every_s,
+            memory_limit_mib: self.memory_limit_mib,
             optimizer: self.optimizer.resolve(root)?,
             scheduler: self
                 .scheduler

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::excerpt;
+
 /// An architecture that cannot be read, or whose layers do not fit each other.
 ///
 /// Displayed with the text and a line of carets below the part that is wrong.
@@ -24,17 +26,13 @@ impl fmt::Display for ArchError {
         let printable = |part: &str| -> String {
             part.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
         };
-        let n_chars =
-            |bytes: std::ops::Range<usize>| text.get(bytes).map_or(0, |part| part.chars().count());
-        let indent = n_chars(0..*position);
-        let n_carets = n_chars(*position..position + length).max(1);
+        let (line, carets) = excerpt(text, *position..position.saturating_add(*length));
         writeln!(
             f,
             "architecture, byte {position}: found {}, expected {expected}",
             printable(found)
         )?;
-        writeln!(f, "  {}", printable(text))?;
-        write!(f, "  {:indent$}{:^>n_carets$}", "", "")
+        write!(f, "  {line}\n  {carets}")
     }
 }
 

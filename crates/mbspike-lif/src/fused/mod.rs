@@ -28,6 +28,11 @@ const N_SHARES: usize = 32;
 /// Elements of all shares' gradients together; larger networks get fewer shares.
 const GRADIENT_ELEMENTS: usize = 32 << 20;
 
+/// The shares of a batch, for a network with `n_gradients` elements of gradients.
+pub(crate) fn n_shares(batch_size: usize, n_gradients: usize) -> usize {
+    batch_size.min(N_SHARES).min((GRADIENT_ELEMENTS / n_gradients.max(1)).max(1))
+}
+
 /// A planned network with its working memory, which is kept from step to step.
 #[derive(Debug)]
 pub(crate) struct Fused {
@@ -90,8 +95,7 @@ impl Fused {
             packed.pack(planned, parameters, self.plan.bf16, self.plan.int8)?;
         }
         let n_gradients: usize = self.packed.iter().map(PackedStage::n_gradients).sum();
-        let n_shares =
-            batch.batch_size.min(N_SHARES).min((GRADIENT_ELEMENTS / n_gradients.max(1)).max(1));
+        let n_shares = n_shares(batch.batch_size, n_gradients);
         let share_size = batch.batch_size.div_ceil(n_shares);
         self.shares.resize_with(batch.batch_size.div_ceil(share_size), Share::default);
         let n_threads = rayon::current_num_threads();

@@ -152,6 +152,11 @@ impl OptimizerConfig {
         }
     }
 
+    /// Numbers that are kept for each parameter.
+    pub fn n_slots(&self) -> usize {
+        self.slots().len()
+    }
+
     /// What is kept for each parameter, by `PyTorch`'s names.
     pub(super) fn slots(&self) -> &'static [&'static str] {
         match *self {

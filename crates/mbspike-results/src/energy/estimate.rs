@@ -83,6 +83,7 @@ impl AsRef<Summary> for RunEnergy {
 #[derive(Debug, Clone, Serialize)]
 pub struct RunEnergy {
     /// The run's folder.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     pub folder: PathBuf,
     /// How the run went.
     pub summary: Summary,

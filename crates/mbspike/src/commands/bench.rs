@@ -2,6 +2,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use mbspike_experiments::bench::{KernelBench, Times, Warmth, bench_step};
+use mbspike_experiments::machine::Machine;
 use mbspike_experiments::sweep::Sweep;
 
 use super::{print_json, print_table};
@@ -15,7 +16,8 @@ pub fn bench(command: &BenchCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn step(args: &BenchStepArgs) -> anyhow::Result<ExitCode> {
-    let sweep = Sweep::read(&args.config, &args.settings)?;
+    let machine = Machine::here(args.device, 1);
+    let sweep = Sweep::read_for(&args.config, &args.settings, &machine)?;
     let warmth = match &args.checkpoint {
         Some(file) => Warmth::Checkpoint(file.clone()),
         None => Warmth::Iterations(args.warm_up),

@@ -9,13 +9,13 @@ use mbspike_results::energy::{EnergyGroup, EnergySweep, RunEnergy, save};
 use mbspike_results::{Bound, Measure, Repeats};
 use serde_json::json;
 
-use super::{print_json, print_table};
+use super::{print_json, print_table, text_of};
 use crate::cli::EnergyArgs;
 use crate::progress::Progress;
 use crate::stop;
 
 pub fn energy(args: &EnergyArgs, quiet: bool) -> anyhow::Result<ExitCode> {
-    let stop = stop::on_ctrl_c()?;
+    let stop = stop::on_signal()?;
     let options = Options { hardware: args.hardware.clone(), n_samples: args.samples };
     let progress = Progress::new(quiet);
     let Some(runs) = energy::estimate(&args.runs, &options, &progress, &stop)? else {
@@ -31,6 +31,7 @@ pub fn energy(args: &EnergyArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         let groups = sweep.groups.iter().chain(&sweep.lost);
         let groups =
             groups.map(|g| json!({"label": g.label, "runs": g.runs, "diverged": g.diverged}));
+        let files: Vec<_> = files.iter().map(text_of).collect();
         print_json(&json!({"groups": groups.collect::<Vec<_>>(), "files": files}))?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::stop;
 
 pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
-    let stop = stop::on_ctrl_c()?;
+    let stop = stop::on_signal()?;
     if args.quantized {
         return quantized(args, quiet, &stop);
     }

@@ -13,6 +13,7 @@ use crate::cli::{ExportArgs, ExportFormat};
 /// What `export --json` prints.
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
     file: PathBuf,
     format: &'static str,
     dt: Option<f64>,

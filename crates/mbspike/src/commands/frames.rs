@@ -6,6 +6,7 @@ use mbspike_data::{Error, read_recording};
 
 use super::print_table;
 use crate::cli::{FramesArgs, OriginName, SplitName};
+use crate::printer;
 
 pub fn frames(args: &FramesArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     let slicing = slicing(args)?;
@@ -24,13 +25,12 @@ pub fn frames(args: &FramesArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         ("origin", serde_json::to_string(&origin)?),
     ]);
     let n_frames = save(&args.out, &events, &slicing, origin, &view, &metadata)?;
-    if !quiet {
-        let (n, file, [height, width]) = (events.len(), args.file.display(), view.size());
-        let sorted = events.disorder.map_or(String::new(), |disorder| {
-            format!(", {} out of order, sorted", disorder.n_events)
-        });
-        eprintln!("{file}: {n} events{sorted} in {n_frames} frames of {height}x{width}");
-    }
+    let (n, file, [height, width]) = (events.len(), args.file.display(), view.size());
+    let sorted = events
+        .disorder
+        .map_or(String::new(), |disorder| format!(", {} out of order, sorted", disorder.n_events));
+    let message = format!("{file}: {n} events{sorted} in {n_frames} frames of {height}x{width}");
+    printer::say(quiet, message);
     print_table(&[vec![args.out.display().to_string()]])?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,3 @@
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -13,7 +12,7 @@ use mbspike_nir::Value;
 use mbspike_nir::network::{Import, ImportOptions, Note, import as from_graph};
 use serde::Serialize;
 
-use super::{print_json, print_table};
+use super::{print_json, print_table, text_of};
 use crate::cli::{ImportArgs, MapBy};
 use crate::progress::Progress;
 use crate::stop;
@@ -21,7 +20,7 @@ use crate::stop;
 /// What `import --json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
-    run: &'a Path,
+    run: String,
     arch: String,
     placed: &'a [Placed],
     converted: Vec<String>,
@@ -30,7 +29,7 @@ struct Report<'a> {
 }
 
 pub fn import(args: &ImportArgs, quiet: bool) -> anyhow::Result<ExitCode> {
-    let stop = stop::on_ctrl_c()?;
+    let stop = stop::on_signal()?;
     let is_graph = args.file.extension().is_some_and(|extension| extension == "nir");
     let (config, placed, notes) = if is_graph { graph(args)? } else { weights(args)? };
     let evaluation = if args.no_eval {
@@ -49,7 +48,7 @@ pub fn import(args: &ImportArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     };
     if args.json {
         print_json(&Report {
-            run: &args.out,
+            run: text_of(&args.out),
             arch: config.network.arch.to_string(),
             placed: &placed,
             converted: notes.iter().map(Note::to_string).collect(),

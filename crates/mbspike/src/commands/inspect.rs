@@ -10,6 +10,7 @@ use mbspike_figures::figure::{self, Recording};
 
 use super::{print_json, print_table};
 use crate::cli::InspectArgs;
+use crate::printer;
 
 /// Frames in the strip of a recording.
 const N_FRAMES: usize = 10;
@@ -109,7 +110,5 @@ fn write(path: &Path, picture: &[u8], quiet: bool) -> anyhow::Result<()> {
 }
 
 fn say(path: &Path, quiet: bool) {
-    if !quiet {
-        eprintln!("wrote {}", path.display());
-    }
+    printer::say(quiet, format_args!("wrote {}", path.display()));
 }

@@ -1,18 +1,17 @@
-use std::io::Write;
 use std::process::ExitCode;
 
-use super::print_json;
+use super::{print_json, text_of};
 use crate::cli::MigrateArgs;
+use crate::printer;
 
 pub fn migrate(args: &MigrateArgs) -> anyhow::Result<ExitCode> {
     let files = mbspike_experiments::migrate::migrate(&args.folder)?;
     if args.json {
-        print_json(&files)?;
+        print_json(&files.iter().map(text_of).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut stdout = std::io::stdout().lock();
     for file in files {
-        writeln!(stdout, "{}", file.display())?;
+        printer::line(file.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }

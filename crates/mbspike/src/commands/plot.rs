@@ -1,23 +1,22 @@
-use std::io::Write;
 use std::process::ExitCode;
 
 use mbspike_experiments::neuron;
 use mbspike_figures::figure::draw_all;
 use mbspike_results::TargetOptions;
 
-use super::print_json;
+use super::{print_json, text_of};
 use crate::cli::PlotArgs;
+use crate::printer;
 
 pub fn plot(args: &PlotArgs) -> anyhow::Result<ExitCode> {
     let neuron = neuron::curves()?;
     let figures = draw_all(&args.folder, &TargetOptions::default(), Some(&neuron))?;
     if args.json {
-        print_json(&figures)?;
+        print_json(&figures.iter().map(text_of).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut stdout = std::io::stdout().lock();
     for figure in figures {
-        writeln!(stdout, "{}", figure.display())?;
+        printer::line(figure.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }

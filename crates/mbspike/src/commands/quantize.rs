@@ -9,7 +9,7 @@ use crate::progress::Progress;
 use crate::stop;
 
 pub fn quantize(args: &QuantizeArgs, quiet: bool) -> anyhow::Result<ExitCode> {
-    let stop = stop::on_ctrl_c()?;
+    let stop = stop::on_signal()?;
     let progress = Progress::new(quiet);
     let Some(report) = quantize_run(&args.run, &args.settings, &progress, &stop)? else {
         return Ok(ExitCode::FAILURE);

@@ -1,12 +1,12 @@
-use std::io::Write;
 use std::process::ExitCode;
 
 use mbspike_experiments::neuron;
 use mbspike_figures::report::{HTML_FILE, MARKDOWN_FILE, Reference, Report};
 use serde_json::json;
 
-use super::print_json;
+use super::{print_json, text_of};
 use crate::cli::ReportArgs;
+use crate::printer;
 
 pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let reference = args.reference.as_deref().map(Reference::read).transpose()?;
@@ -20,9 +20,10 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         vec![]
     };
     if args.json {
-        print_json(&json!({"report": path, "figures": figures}))?;
+        let figures: Vec<_> = figures.iter().map(text_of).collect();
+        print_json(&json!({"report": text_of(path), "figures": figures}))?;
     } else {
-        writeln!(std::io::stdout().lock(), "{}", path.display())?;
+        printer::line(path.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use mbspike_experiments::machine::Machine;
 use mbspike_experiments::neuron;
 use mbspike_experiments::run::{Options, Report, run_sweep};
 use mbspike_experiments::sweep::Sweep;
@@ -8,13 +9,15 @@ use mbspike_figures::figure::draw_all;
 use mbspike_results::{Run, RunGroup, RunSet, Summary, TargetKind, TargetOptions, value_text};
 use serde_json::json;
 
-use super::{COMMIT, print_json, print_table};
+use super::{COMMIT, print_json, print_table, text_of};
 use crate::cli::RunArgs;
+use crate::printer;
 use crate::progress::Progress;
 use crate::stop;
 
 pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
-    let sweep = Sweep::read(&args.config, &args.settings)?;
+    let machine = Machine::here(args.device, args.jobs);
+    let sweep = Sweep::read_for(&args.config, &args.settings, &machine)?;
     let options = Options {
         out: args.out.clone(),
         resume: args.resume,
@@ -23,7 +26,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         device: args.device,
         commit: COMMIT,
     };
-    let stop = stop::on_ctrl_c()?;
+    let stop = stop::on_signal()?;
     let report = run_sweep(&sweep, &options, &Progress::new(quiet), &stop)?;
     let figures = if args.no_figures || report.summaries.is_empty() {
         vec![]
@@ -48,11 +51,11 @@ const MOST_CHANGE: f64 = 1.5;
 /// Names on stderr what did not end well, and runs that did not go on as fast or slow as they began.
 fn complain(report: &Report) {
     for (id, error) in &report.failed {
-        eprintln!("error: {id} failed: {error}");
+        printer::complain(format_args!("error: {id} failed: {error}"));
     }
     for summary in &report.summaries {
         if let Some(cause) = &summary.cause {
-            eprintln!("error: {} diverged: {cause}", summary.id);
+            printer::complain(format_args!("error: {} diverged: {cause}", summary.id));
         }
     }
     for summary in &report.summaries {
@@ -61,27 +64,30 @@ fn complain(report: &Report) {
             && (last > first * MOST_CHANGE || first > last * MOST_CHANGE)
         {
             let (id, first, last) = (&summary.id, 1e3 * first, 1e3 * last);
-            eprintln!(
+            let message = format!(
                 "warning: {id}: an iteration took {first:.1} ms in the first hundred and {last:.1} ms \
                  in the last hundred (median); either something else ran on this machine, or the \
                  time of a step depends on the weights"
             );
+            printer::complain(message);
         }
     }
     if !report.stopped.is_empty() {
         let n = report.stopped.len();
-        eprintln!("stopped with {n} runs to go; the same command with --resume goes on");
+        let message =
+            format!("stopped with {n} runs to go; the same command with --resume goes on");
+        printer::complain(message);
     }
 }
 
 fn print_report_json(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
     let failed = report.failed.iter();
     print_json(&json!({
-        "folder": report.folder,
+        "folder": text_of(&report.folder),
         "runs": report.summaries,
         "failed": failed.map(|(id, e)| json!({"id": id, "error": e.to_string()})).collect::<Vec<_>>(),
         "stopped": report.stopped,
-        "figures": figures,
+        "figures": figures.iter().map(text_of).collect::<Vec<_>>(),
     }))
 }
 
