@@ -1,7 +1,6 @@
 //! Combinations of config keys: whatever is read also starts.
 //!
 //! The fuzz target `config_combinations` draws the same combinations from its input.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 #[path = "combinations/mod.rs"]
 mod combinations;

@@ -1,5 +1,4 @@
 //! The commented template of a config, and the page of the documentation that it makes.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! Every key with its meaning, as a config to start from and as a page.
 
+use std::fmt::Write as _;
+
 /// A config with every key and what it means; keys that have a default are left out in comments.
 pub const TEMPLATE: &str = include_str!("template.toml");
 
@@ -19,7 +21,7 @@ pub fn template_as_markdown() -> String {
             None => (true, line),
         };
         if let Some(name) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-            page.push_str(&format!("\n## `[{name}]`\n\n{}\n", words.join(" ")));
+            let _ = writeln!(page, "\n## `[{name}]`\n\n{}", words.join(" "));
             (words, is_table) = (vec![], false);
         } else if let Some((key, value)) = text.split_once(" = ").filter(|(key, _)| is_key(key)) {
             if !is_table {
@@ -28,7 +30,7 @@ pub fn template_as_markdown() -> String {
             }
             let mark = if is_given { "**" } else { "" };
             let meaning = words.join(" ");
-            page.push_str(&format!("| {mark}`{key}`{mark} | `{value}` | {meaning} |\n"));
+            let _ = writeln!(page, "| {mark}`{key}`{mark} | `{value}` | {meaning} |");
             words.clear();
         } else if !text.is_empty() {
             words.push(text);
