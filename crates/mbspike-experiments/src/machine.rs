@@ -53,13 +53,39 @@ pub fn n_threads() -> usize {
     }
 }
 
+/// Address space that a thread takes: its stack, which is Rust's 2 MiB, and what the system keeps with it.
+const THREAD_BYTES: u64 = (2 << 20) + (256 << 10);
+
+/// Why threads cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ThreadsError {
+    /// The limit of address space leaves no room for them. Found before they are started: a thread that
+    /// has its stack but no room for what comes with it ends the process.
+    #[error("their stacks take more address space than the limit leaves")]
+    AddressSpace,
+    /// The system refused one, or they were started before.
+    #[error(transparent)]
+    Pool(#[from] rayon::ThreadPoolBuildError),
+}
+
 /// Starts the threads that are shared by all that is computed outside of runs: once, at the start of a
 /// program, so that a limit on threads is an error there.
 ///
 /// # Errors
 /// If the system has no room for so many threads, or they were started before.
-pub fn start_threads() -> Result<(), rayon::ThreadPoolBuildError> {
-    rayon::ThreadPoolBuilder::new().num_threads(n_threads()).build_global()
+pub fn start_threads() -> Result<(), ThreadsError> {
+    let n = n_threads();
+    let needed = THREAD_BYTES.saturating_mul(n as u64);
+    if address_space().is_some_and(|left| needed > left) {
+        return Err(ThreadsError::AddressSpace);
+    }
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(n).build_global()?)
+}
+
+/// Bytes of address space that this process can still take, where there is a limit.
+fn address_space() -> Option<u64> {
+    of_process(&read("/proc/self/limits")?, &read("/proc/self/status")?)
 }
 
 /// Bytes of memory that this process can still take: of the machine, of its control groups, and of its
@@ -68,9 +94,7 @@ fn available_memory() -> Option<u64> {
     let limits = [
         read("/proc/meminfo").and_then(|text| of_machine(&text)),
         read("/proc/self/cgroup").and_then(|text| of_groups(&text)),
-        read("/proc/self/limits")
-            .zip(read("/proc/self/status"))
-            .and_then(|(limits, status)| of_process(&limits, &status)),
+        address_space(),
     ];
     limits.into_iter().flatten().min()
 }

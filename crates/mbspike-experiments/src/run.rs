@@ -121,7 +121,10 @@ pub fn run_sweep(
     let datasets = load_datasets(&to_run)?;
 
     let n_jobs = options.jobs.clamp(1, to_run.len().max(1));
-    let n_threads = (machine::n_threads() / n_jobs).max(1);
+    // Those of the pool that it is called in, if it is.
+    let n_threads = rayon::current_thread_index()
+        .map_or_else(machine::n_threads, |_| rayon::current_num_threads());
+    let n_threads = (n_threads / n_jobs).max(1);
     let outcomes: Mutex<Vec<(usize, Outcome)>> = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
     // All threads before the first run, so that a limit on them is found before anything is trained.

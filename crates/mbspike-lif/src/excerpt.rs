@@ -54,7 +54,9 @@ mod tests {
 
     #[test]
     fn carets_stand_below_the_part_in_characters() {
-        assert_eq!(excerpt("äöü = 1", 3..6), ("äöü = 1".into(), "  ^^".into()));
+        assert_eq!(excerpt("äöü = 1", 4..6), ("äöü = 1".into(), "  ^".into()));
+        // A part that begins inside a character has all of it.
+        assert_eq!(excerpt("äöü = 1", 3..6), ("äöü = 1".into(), " ^^".into()));
         assert_eq!(excerpt("a = ", 4..4), ("a = ".into(), "    ^".into()));
         assert_eq!(excerpt("a\u{1b}\tb", 9..99), ("a\u{fffd} b".into(), "    ^".into()));
         assert_eq!(excerpt("", 0..0), (String::new(), "^".into()));

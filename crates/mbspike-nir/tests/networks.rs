@@ -120,6 +120,8 @@ fn one_bit_with_hard_reset_is_nodes_of_nir_and_computes_the_same() {
         for bias in [false, true] {
             let mut config = config(arch, 1, Reset::Hard { v_reset: 0.0 });
             config.bias = bias;
+            // Low enough for every layer to fire.
+            config.neuron.v_threshold = 0.25;
             let network = network(&config);
             let export = exported(&network, Mode::Strict);
             assert!(export.notes.iter().all(|note| note.fate == Fate::Converted));
@@ -140,7 +142,7 @@ fn graded_spikes_with_soft_reset_are_graphs_that_compute_the_same() {
             let mut config = config(arch, bits, reset);
             // Off the grid of the weights: thirds and sevenths of spikes are rounded, there and here
             // differently, and no membrane may lie at an edge.
-            config.neuron.v_threshold = 0.97 * f64::from((1 << bits) - 1);
+            config.neuron.v_threshold = 0.97 / 8.0 * f64::from((1 << bits) - 1);
             let network = network(&config);
             let export = exported(&network, Mode::Exact);
             let x_seq = input(&config, 6, 2);
