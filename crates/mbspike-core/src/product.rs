@@ -1,12 +1,12 @@
 //! Products of matrices for layers that are computed a batch at a time: `C += A · B`, where `A` may
 //! be sparse.
 //!
-//! All matrices are row by row. `B` is cut into tiles of [`K_BLOCK`] rows and four vectors of
+//! All matrices are row by row. `B` is cut into tiles of `K_BLOCK` rows and four vectors of
 //! columns, which are copied together into the first-level cache and then used for all rows of `A`
 //! that a call is given:
 //! * **dense**: a few rows of `A` times the tile's columns in registers; each step loads four
 //!   vectors of `B` and one broadcast element of `A` a row. The cost is that of all products.
-//! * **gather**: one row of `A` at a time, as the list of its non-zeros in those [`K_BLOCK`]
+//! * **gather**: one row of `A` at a time, as the list of its non-zeros in those `K_BLOCK`
 //!   columns; each adds its row of the tile, so that zeros cost nothing.
 //!
 //! Which one runs, and with it the order of additions, depends on the number of non-zeros in the

@@ -26,7 +26,7 @@ pub fn write(path: impl AsRef<Path>, graph: &Graph) -> Result<()> {
 /// The bytes of a file with this graph: the same for the same graph.
 ///
 /// # Errors
-/// As [`write`], but for the file.
+/// As [`write`](write()), but for the file.
 pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>> {
     graph.check()?;
     let mut file = FileBuilder::new();
