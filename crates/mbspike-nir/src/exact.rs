@@ -28,7 +28,8 @@
 //! let neuron =
 //!     Neuron { levels: 3, tau: 2.0, decay_input: false, v_threshold: 1.0, reset: Reset::Soft };
 //! let graph = neuron.graph(&[16, 14, 14], 1e-4)?;
-//! assert_eq!(graph.nodes.len(), 7);
+//! // Input, membrane, three levels, spikes, reset, output.
+//! assert_eq!(graph.nodes.len(), 8);
 //! assert_eq!(Neuron::of_graph(&graph, 1e-4), Some(neuron));
 //! # Ok::<(), mbspike_nir::Error>(())
 //! ```
