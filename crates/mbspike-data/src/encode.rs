@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event_transforms::EventTransforms;
 use crate::frames::{MAX_FRAMES, Origin, Slicing, View, accumulate};
-use crate::{Error, Events, Result, SampleSet, Split};
+use crate::{Error, Events, Result, SampleKind, SampleSet, Split};
 
 /// How samples become sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,17 +140,54 @@ impl EncoderConfig {
 
     /// Refuses an encoder that cannot encode the samples of `set`.
     pub fn fits(&self, set: &SampleSet) -> Result<()> {
-        let shape @ [channels, height, width] = set.shape();
+        self.fits_samples(set.kind(), set.shape())?;
+        let SampleSet::Arrays(arrays) = set else { return Ok(()) };
+        if self.kind == EncoderKind::Poisson
+            && let Some(value) = arrays.values.iter().find(|value| !(0.0..=1.0).contains(*value))
+        {
+            let message = format!("\"poisson\" needs numbers in 0..=1, the data have {value}");
+            return Err(Error::config("encoder.kind", message));
+        }
+        Ok(())
+    }
+
+    /// Refuses an encoder that cannot encode samples of `kind` and `shape`.
+    pub fn fits_samples(
+        &self,
+        kind: SampleKind,
+        shape @ [channels, height, width]: [usize; 3],
+    ) -> Result<()> {
         self.validate(channels)?;
-        let is_events = matches!(set, SampleSet::Events(_));
-        match (self.kind == EncoderKind::EventFrame, is_events) {
-            (true, false) => {
-                let message = "\"event-frame\" encodes recordings of event cameras; use \"poisson\" or \"direct\" for images";
-                return Err(Error::config("encoder.kind", message));
+        let refuse = |key: &str, message: String| Err(Error::config(key, message));
+        match (self.kind, kind) {
+            (EncoderKind::EventFrame, SampleKind::Images | SampleKind::Sequences { .. }) => {
+                return refuse(
+                    "encoder.kind",
+                    "\"event-frame\" encodes recordings of event cameras; use \"poisson\" or \"direct\" for images"
+                        .to_owned(),
+                );
             }
-            (false, true) => {
-                let message = "recordings of event cameras need \"event-frame\"";
-                return Err(Error::config("encoder.kind", message));
+            (EncoderKind::Poisson | EncoderKind::Direct, SampleKind::Events) => {
+                return refuse(
+                    "encoder.kind",
+                    "recordings of event cameras need \"event-frame\"".to_owned(),
+                );
+            }
+            (EncoderKind::Poisson, SampleKind::Sequences { n_steps }) if n_steps > 1 => {
+                return refuse(
+                    "encoder.kind",
+                    "sequences need \"direct\", which takes a step of them as the input of a step"
+                        .to_owned(),
+                );
+            }
+            (EncoderKind::Direct, SampleKind::Sequences { n_steps })
+                if n_steps > 1 && n_steps != self.time_steps =>
+            {
+                let message = format!(
+                    "must be {n_steps}, the steps of the sequences (or set dataset.length): {}",
+                    self.time_steps
+                );
+                return refuse("encoder.time_steps", message);
             }
             _ => {}
         }
@@ -158,10 +195,10 @@ impl EncoderConfig {
             && (h > height || w > width)
         {
             let message = format!("must lie within the sensor of {height}x{width}: {crop:?}");
-            return Err(Error::config("encoder.crop", message));
+            return refuse("encoder.crop", message);
         }
         if self.output_shape(shape).contains(&0) {
-            return Err(Error::config("encoder.downsample", "leaves no pixel"));
+            return refuse("encoder.downsample", "leaves no pixel".to_owned());
         }
         Ok(())
     }
@@ -227,8 +264,8 @@ impl EncoderConfig {
 
     /// Writes the sequences `[T, B, C, H, W]` of a batch into `out`.
     ///
-    /// `values` are intensities `[B, C, H, W]` in `[0, 1]`, or for event frames the frames
-    /// `[B, T, C, H, W]`. `shape` is `[C, H, W]`, and `samples` are the
+    /// `values` are intensities `[B, C, H, W]` in `[0, 1]`, or for event frames and sequences
+    /// `[B, T, C, H, W]`, told by their number. `shape` is `[C, H, W]`, and `samples` are the
     /// samples' indices in their set, `[B]`: with `key` they decide a sample's spikes, which so
     /// depend neither on the batch it is in, nor on the order, nor on the number of threads. Runs in
     /// the current rayon pool.
@@ -243,8 +280,11 @@ impl EncoderConfig {
         self.validate(shape[0])?;
         let n: usize = shape.iter().product();
         let batch_size = samples.len();
+        let is_sequence =
+            self.kind == EncoderKind::Direct && values.len() == self.time_steps * batch_size * n;
         let n_values = match self.kind {
             EncoderKind::EventFrame => self.time_steps * n,
+            EncoderKind::Direct if is_sequence => self.time_steps * n,
             EncoderKind::Poisson | EncoderKind::Direct => n,
         };
         check_len("values", values.len(), batch_size * n_values)?;
@@ -263,6 +303,10 @@ impl EncoderConfig {
                     poisson::encode_step(out, &values[b * n..][..n], key.seed, place)
                 })?;
             }
+            EncoderKind::Direct if is_sequence => {
+                self.per_step(out, values, n, batch_size);
+                self.normalize(out, shape);
+            }
             EncoderKind::Direct => {
                 let (first, rest) = out.split_at_mut(batch_size * n);
                 first.copy_from_slice(values);
@@ -271,15 +315,18 @@ impl EncoderConfig {
                     step.copy_from_slice(first);
                 }
             }
-            EncoderKind::EventFrame => {
-                let rows = out.par_chunks_exact_mut(n).enumerate().with_min_len(16);
-                rows.for_each(|(row, out)| {
-                    let (step, b) = (row / batch_size, row % batch_size);
-                    out.copy_from_slice(&values[(b * self.time_steps + step) * n..][..n]);
-                });
-            }
+            EncoderKind::EventFrame => self.per_step(out, values, n, batch_size),
         }
         Ok(())
+    }
+
+    /// From `[B, T, …]` to `[T, B, …]`, of `n` values a step.
+    fn per_step(&self, out: &mut [f32], values: &[f32], n: usize, batch_size: usize) {
+        let rows = out.par_chunks_exact_mut(n).enumerate().with_min_len(16);
+        rows.for_each(|(row, out)| {
+            let (step, b) = (row / batch_size, row % batch_size);
+            out.copy_from_slice(&values[(b * self.time_steps + step) * n..][..n]);
+        });
     }
 
     /// Writes the frames `[T, 2, H, W]` of a recording into `out`, `[H, W]` being the size of the

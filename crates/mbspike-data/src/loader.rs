@@ -106,7 +106,8 @@ impl Loader {
     fn check_sizes(&self) -> Result<()> {
         let config = &self.config;
         let n_samples = config.batch_size.min(self.set.len());
-        let mut sizes = [config.encoder.time_steps, n_samples].into_iter().chain(self.input_shape());
+        let mut sizes =
+            [config.encoder.time_steps, n_samples].into_iter().chain(self.input_shape());
         let n = sizes.try_fold(size_of::<f32>(), usize::checked_mul);
         if n.is_some_and(|n| isize::try_from(n).is_ok()) {
             return Ok(());
@@ -229,6 +230,7 @@ impl Loader {
 
         let (planes, min_len) = match &self.set {
             SampleSet::Images(_) => (n, 16),
+            SampleSet::Arrays(set) => (set.n_steps * n, 16),
             SampleSet::Events(_) => (encoder.time_steps * n, 1),
         };
         resize(values, batch_size * planes)?;
@@ -237,6 +239,7 @@ impl Loader {
             let place = split.place(epoch, sample);
             match &self.set {
                 SampleSet::Images(set) => set.intensities_into(sample as usize, out),
+                SampleSet::Arrays(set) => out.copy_from_slice(set.sample(sample as usize)),
                 SampleSet::Events(set) => self.frames_into(set, sample as usize, place, out)?,
             }
             augment.sample(out, [height, width], *seed, place);

@@ -1,5 +1,6 @@
 //! Values out of range, and parts of a config that do not fit each other.
 
+use mbspike_data::Description;
 use mbspike_lif::{Layer, Precision};
 
 use super::Config;
@@ -40,9 +41,12 @@ pub(super) fn validate(config: &Config, root: &Node) -> Result<(), ConfigError> 
     must("name", is_file_name(&config.name), "usable as a folder's name", &quoted(&config.name))?;
     must("seed", i64::try_from(config.seed).is_ok(), "below 2^63", &config.seed)?;
     data(config.dataset.validate(), "dataset", "dataset")?;
-    let n_channels = config.dataset.name.info().shape[0];
-    data(config.encoder.validate(n_channels), "encoder", "encoder")?;
-    fits_dataset(config, root)?;
+    let described = match config.dataset.describe() {
+        Ok(described) => described,
+        Err(error) => return data(Err(error), "dataset", "dataset"),
+    };
+    data(config.encoder.fits_samples(described.kind, described.shape), "encoder", "encoder")?;
+    fits_dataset(config, &described, root)?;
 
     let is_spiking = |layer: &&Layer| {
         matches!(layer, Layer::Conv { .. } | Layer::Dense { .. } | Layer::Output { .. })
@@ -86,15 +90,14 @@ pub(super) fn validate(config: &Config, root: &Node) -> Result<(), ConfigError> 
 }
 
 /// The network's input and classes must be the dataset's.
-fn fits_dataset(config: &Config, root: &Node) -> Result<(), ConfigError> {
+fn fits_dataset(config: &Config, described: &Description, root: &Node) -> Result<(), ConfigError> {
     let fail = |message: String| {
         let key =
             if root.get("network.preset").is_some() { "network.preset" } else { "network.arch" };
         Err(ConfigError::new(root.origin_of(key).clone(), format!("{key}: {message}")))
     };
     let (arch, dataset) = (&config.network.arch, config.dataset.name);
-    let info = dataset.info();
-    let [channels, height, width] = config.encoder.output_shape(info.shape);
+    let [channels, height, width] = config.encoder.output_shape(described.shape);
     let shape = mbspike_lif::Shape { channels, height, width };
     if arch.input != shape {
         return fail(format!(
@@ -102,7 +105,7 @@ fn fits_dataset(config: &Config, root: &Node) -> Result<(), ConfigError> {
             arch.input
         ));
     }
-    let (n_outputs, n_classes) = (arch.n_classes(), info.class_names.len());
+    let (n_outputs, n_classes) = (arch.n_classes(), described.class_names.len());
     if n_outputs != n_classes {
         return fail(format!(
             "the network {arch} tells {n_outputs} classes apart, but {dataset} has {n_classes}"
