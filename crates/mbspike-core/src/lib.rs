@@ -15,6 +15,7 @@
 
 pub mod activity;
 mod bf16;
+mod code;
 pub mod conv;
 pub mod cuda;
 pub mod dense;
@@ -30,6 +31,7 @@ mod surrogate;
 mod tensor;
 
 pub use bf16::{bf16_gradient, bf16_operand, round_to_bf16};
+pub use code::InputCode;
 pub use device::DeviceName;
 pub use error::{Error, Result};
 pub use lif::{Decay, LifParams, Reset, Shift};

@@ -6,7 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::catalog::DatasetName;
 use crate::own::OwnKind;
-use crate::{Dataset, Error, Result, SampleKind, cifar10, dvs_gesture, mnist, nmnist, own};
+use crate::{
+    Dataset, EncoderConfig, Error, InputCode, Result, SampleKind, cifar10, dvs_gesture, mnist,
+    nmnist, own,
+};
 
 /// Where samples come from: a published dataset, or a user's own data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -332,6 +335,17 @@ impl DatasetConfig {
             class_names: info.class_names.iter().map(|&name| name.to_owned()).collect(),
             n_train: info.n_train,
         })
+    }
+
+    /// What the numbers are that `encoder` makes of its samples.
+    ///
+    /// # Errors
+    /// If own data cannot be read.
+    pub fn input_code(&self, encoder: &EncoderConfig) -> Result<InputCode> {
+        match self.name {
+            SourceName::Published(_) => Ok(encoder.code()),
+            SourceName::Own(_) => Ok(encoder.code_of(self.describe()?.kind)),
+        }
     }
 
     fn describe_own(&self) -> Result<Description> {

@@ -1,6 +1,6 @@
 //! From intensities to the input of a spiking network, `[T, B, C, H, W]`.
 
-use mbspike_core::poisson;
+use mbspike_core::{InputCode, poisson};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +136,34 @@ impl EncoderConfig {
     pub fn output_shape(&self, [channels, height, width]: [usize; 3]) -> [usize; 3] {
         let [height, width] = self.view([height, width]).size();
         [channels, height, width]
+    }
+
+    /// What the numbers are that it makes of samples without augmentation. Images are of 256
+    /// intensities.
+    pub fn code(&self) -> InputCode {
+        match self.kind {
+            EncoderKind::Poisson => InputCode::Binary,
+            EncoderKind::EventFrame if self.binary => InputCode::Binary,
+            EncoderKind::EventFrame => InputCode::Counts,
+            EncoderKind::Direct if self.normalizes() => InputCode::Analog,
+            EncoderKind::Direct => InputCode::levels_of_bits(u8::BITS),
+        }
+    }
+
+    /// The same for samples of `kind`: the numbers of sequences may be any.
+    pub fn code_of(&self, kind: SampleKind) -> InputCode {
+        match (self.kind, kind) {
+            (EncoderKind::Direct, SampleKind::Sequences { .. }) => InputCode::Analog,
+            _ => self.code(),
+        }
+    }
+
+    /// Whether intensities are changed.
+    fn normalizes(&self) -> bool {
+        let differs = |values: &Option<Vec<f32>>, from: f32| {
+            values.iter().flatten().any(|value| *value != from)
+        };
+        differs(&self.mean, 0.0) || differs(&self.std, 1.0)
     }
 
     /// Refuses an encoder that cannot encode the samples of `set`.
@@ -350,7 +378,7 @@ impl EncoderConfig {
     }
 
     fn normalize(&self, values: &mut [f32], [n_channels, height, width]: [usize; 3]) {
-        if self.mean.is_none() && self.std.is_none() {
+        if !self.normalizes() {
             return;
         }
         for (plane, values) in values.chunks_exact_mut(height * width).enumerate() {

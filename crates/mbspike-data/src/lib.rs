@@ -78,6 +78,7 @@ pub use inspect::{
     sparkline,
 };
 pub use loader::{Batch, Batches, Loader, LoaderConfig};
+pub use mbspike_core::InputCode;
 pub use order::shuffled;
 pub use own::{OwnKind, Series, parse_arff, parse_ts};
 pub use recording::{is_recording, parse_csv, read_recording, recordings_in};

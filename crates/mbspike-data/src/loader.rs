@@ -7,11 +7,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
+use mbspike_core::InputCode;
 use mbspike_core::philox::Place;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use crate::encode::{EncodeKey, EncoderConfig};
+use crate::encode::{EncodeKey, EncoderConfig, EncoderKind};
 use crate::event_transforms::EventTransforms;
 use crate::frame_cache::FrameCache;
 use crate::{AugmentConfig, Error, EventSet, Result, SampleSet, Split, shuffled};
@@ -46,6 +47,8 @@ pub struct Batch {
     pub samples: Vec<u32>,
     /// T, B, C, H, W.
     pub dims: [usize; 5],
+    /// What the numbers of `x_seq` are.
+    pub code: InputCode,
     /// Position of the batch in its epoch.
     pub index: usize,
 }
@@ -156,6 +159,18 @@ impl Loader {
         self.config.encoder.output_shape(self.set.shape())
     }
 
+    /// What the numbers of its batches are: those of the encoder, but where samples are mixed
+    /// before they become currents or counts.
+    pub fn code(&self) -> InputCode {
+        let LoaderConfig { encoder, augment, .. } = &self.config;
+        match encoder.kind {
+            EncoderKind::Direct | EncoderKind::EventFrame if augment.mixup_alpha > 0.0 => {
+                InputCode::Analog
+            }
+            _ => encoder.code_of(self.set.kind()),
+        }
+    }
+
     /// The set that is loaded.
     pub fn set(&self) -> &SampleSet {
         &self.set
@@ -261,6 +276,7 @@ impl Loader {
         batch.samples.extend_from_slice(samples);
         batch.dims = [encoder.time_steps, batch_size, channels, height, width];
         batch.index = index;
+        batch.code = self.code();
         Ok(())
     }
 

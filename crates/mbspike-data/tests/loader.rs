@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use mbspike_data::catalog::DatasetName;
 use mbspike_data::{
-    AugmentConfig, Batch, DatasetConfig, EncoderConfig, ImageSet, Loader, LoaderConfig, SampleSet,
-    Split, load,
+    AugmentConfig, Batch, DatasetConfig, EncoderConfig, FrameSplit, ImageSet, InputCode, Loader,
+    LoaderConfig, SampleSet, Split, load,
 };
 
 fn images(n: usize, split: Split) -> SampleSet {
@@ -214,4 +214,40 @@ fn embedded_subset_is_balanced_and_named() {
     let mean = train.images.iter().map(|&p| f64::from(p)).sum::<f64>() / train.images.len() as f64;
     // The mean intensity of the whole training set is 0.2860.
     assert!((mean / 255.0 - 0.286).abs() < 0.005, "{mean}");
+}
+
+#[test]
+fn batches_say_what_their_numbers_are() {
+    let code = |encoder: EncoderConfig, augment: AugmentConfig| {
+        let config = LoaderConfig { encoder, augment, ..config(3) };
+        let loader = Loader::new(images(3, Split::Train), config).unwrap();
+        let batch = epoch(&loader, 0).remove(0);
+        assert_eq!(batch.code, loader.code());
+        for value in batch.x_seq {
+            match batch.code {
+                InputCode::Binary => assert!(value == 0.0 || value == 1.0),
+                InputCode::Levels { levels: 255 } => {
+                    assert_eq!(batch.code.code_of(value).unwrap() as f32 / 255.0, value);
+                }
+                _ => {}
+            }
+        }
+        batch.code
+    };
+    let (none, mixed) =
+        (AugmentConfig::default(), AugmentConfig { mixup_alpha: 0.5, ..AugmentConfig::default() });
+    assert_eq!(code(EncoderConfig::poisson(2), none), InputCode::Binary);
+    assert_eq!(code(EncoderConfig::poisson(2), mixed), InputCode::Binary);
+    assert_eq!(code(EncoderConfig::direct(2), none), InputCode::levels_of_bits(8));
+    assert_eq!(code(EncoderConfig::direct(2), mixed), InputCode::Analog);
+    let normalized = |mean, std| EncoderConfig {
+        mean: Some(vec![mean; 2]),
+        std: Some(vec![std; 2]),
+        ..EncoderConfig::direct(2)
+    };
+    assert_eq!(code(normalized(0.5, 1.0), none), InputCode::Analog);
+    assert_eq!(code(normalized(0.0, 1.0), none), InputCode::levels_of_bits(8));
+    let frames = EncoderConfig::event_frame(FrameSplit::Time, 2);
+    assert_eq!(frames.code(), InputCode::Counts);
+    assert_eq!(EncoderConfig { binary: true, ..frames }.code(), InputCode::Binary);
 }

@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
+use mbspike_data::InputCode;
 use mbspike_energy::OperationCounts;
 use mbspike_experiments::energy::Counter;
 use mbspike_lif::{Arch, Network, NetworkConfig, Precision};
@@ -32,7 +33,7 @@ fn golden(bits: u32) -> Golden {
         let weight = tensors[&parameter.name].to_dtype(DType::F64).unwrap();
         parameter.var.set(&weight).unwrap();
     }
-    let mut counter = Counter::new(&config, 1).unwrap();
+    let mut counter = Counter::new(&config, InputCode::Binary).unwrap();
     counter.add(&network, &tensors["x_seq"].to_dtype(DType::F64).unwrap()).unwrap();
     let metadata = header.metadata().clone().unwrap();
     Golden { metadata, counts: counter.counts().clone() }
@@ -76,7 +77,7 @@ fn spikingjelly_counts_synaptic_operations_of_binary_inputs_only() {
 fn sizes_are_those_of_the_architecture() {
     let arch: Arch = "28x28-8c5-2a-16c5-2a-10o".parse().unwrap();
     let weights = arch.parameter_counts(false).unwrap();
-    let counter = Counter::new(&NetworkConfig::new(arch, 2), 1).unwrap();
+    let counter = Counter::new(&NetworkConfig::new(arch, 2), InputCode::Binary).unwrap();
     let layers = &counter.counts().layers;
     let sizes = |of: fn(&mbspike_energy::LayerCounts) -> u64| layers.iter().map(of).collect();
     let names: Vec<&str> = layers.iter().map(|l| l.name.as_str()).collect();
@@ -89,4 +90,72 @@ fn sizes_are_those_of_the_architecture() {
     assert_eq!(synapses, [143_648, 524_288, 7840]);
     let bits: Vec<u64> = sizes(|l| u64::from(l.input_bits));
     assert_eq!(bits, [1, 2, 2]);
+}
+
+/// Synaptic events of the first layer, and what they are if sent bit by bit, of two steps in which
+/// the pixels in the middle of two 5×5 maps have `values`: through a kernel of 3×3 to 2 channels
+/// each of them is added 18 times.
+fn of_first_layer(code: InputCode, values: [f32; 2]) -> (u64, u64, u32) {
+    let config = NetworkConfig::new("5x5x2-2c3-3o".parse().unwrap(), 3);
+    let network = Network::new(&config, 0, &Device::Cpu).unwrap();
+    let mut x_seq = vec![0.0_f32; 2 * 2 * 25];
+    for (step, map) in [(0, 0), (1, 1)] {
+        x_seq[(step * 2 + map) * 25 + 12] = values[map];
+    }
+    let mut counter = Counter::new(&config, code).unwrap();
+    let x_seq = Tensor::from_vec(x_seq, (2, 1, 2, 5, 5), &Device::Cpu).unwrap();
+    counter.add(&network, &x_seq).unwrap();
+    let layer = &counter.counts().layers[0];
+    (layer.synaptic_events, layer.serial_events, layer.input_bits)
+}
+
+#[test]
+fn an_input_is_charged_by_its_code_and_not_by_its_size() {
+    // Frames of one event a pixel, as counts and as zeros and ones.
+    assert_eq!(of_first_layer(InputCode::Counts, [1.0, 1.0]), (36, 36, 8));
+    assert_eq!(of_first_layer(InputCode::Binary, [1.0, 1.0]), (36, 36, 1));
+    // Counts of 1 and 7 = 111.
+    assert_eq!(of_first_layer(InputCode::Counts, [1.0, 7.0]), (36, 18 + 54, 8));
+    // 300 = 1 0010 1100 takes nine bits.
+    assert_eq!(of_first_layer(InputCode::Counts, [1.0, 300.0]), (36, 18 + 72, 9));
+    // White, level 255, and the grey 85 = 0101 0101.
+    let grey = 85.0 / 255.0;
+    let image = InputCode::levels_of_bits(8);
+    assert_eq!(of_first_layer(image, [1.0, grey]), (36, 8 * 18 + 4 * 18, 8));
+    // Normalized: of each the whole word.
+    assert_eq!(of_first_layer(InputCode::Analog, [-0.4, 2.6]), (36, 8 * 36, 8));
+}
+
+#[test]
+fn each_layer_is_charged_by_its_own_bits() {
+    let mut config = NetworkConfig::new("4x4-8-6-3o".parse().unwrap(), 1);
+    config.neuron.layer_bits = Some(vec![4, 2, 1]);
+    let counter = Counter::new(&config, InputCode::Counts).unwrap();
+    let bits = |of: fn(&mbspike_energy::LayerCounts) -> u32| -> Vec<u32> {
+        counter.counts().layers.iter().map(of).collect()
+    };
+    assert_eq!(bits(|layer| layer.bits), [4, 2, 1]);
+    assert_eq!(bits(|layer| layer.input_bits), [8, 4, 2]);
+}
+
+#[test]
+fn batches_of_any_size_are_counted_alike() {
+    let mut config = NetworkConfig::new("8x8-4c3-2a-5o".parse().unwrap(), 2);
+    config.neuron.learnable_tau = true;
+    let network = Network::new(&config, 7, &Device::Cpu).unwrap();
+    let numbers = (0..6 * 5 * 64_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 31) as f32);
+    let x_seq = Tensor::from_vec(numbers.collect::<Vec<_>>(), (6, 5, 1, 8, 8), &Device::Cpu);
+    let x_seq = x_seq.unwrap();
+    let counted = |chunk: usize| {
+        let mut counter = Counter::new(&config, InputCode::Binary).unwrap();
+        for first in (0..5).step_by(chunk) {
+            let batch = x_seq.narrow(1, first, chunk.min(5 - first)).unwrap();
+            counter.add(&network, &batch).unwrap();
+        }
+        counter.counts().clone()
+    };
+    let all = counted(5);
+    assert!(all.layers.iter().all(|layer| layer.sent_spikes > 0));
+    assert_eq!(counted(1), all);
+    assert_eq!(counted(2), all);
 }

@@ -12,7 +12,7 @@ use mbspike_core::{bf16_gradient, bf16_operand};
 use crate::dropout;
 use crate::network::{Built, BuiltLif, Norm};
 use crate::quantization::fake_quantized;
-use crate::trace::{LayerTrace, Trace};
+use crate::trace::{LayerTrace, Membranes};
 use crate::{
     DeferredPrediction, DeferredStep, Error, Loss, Network, Precision, Quantization, Result,
     StepKey,
@@ -46,20 +46,31 @@ pub(crate) fn predict(network: &Network, x_seq: &Tensor) -> Result<DeferredPredi
     Ok(DeferredPrediction { logits: logits.detach(), activity })
 }
 
-pub(crate) fn trace(network: &Network, x_seq: &Tensor) -> Result<Trace> {
-    let mut layers = Vec::new();
-    let (logits, _) = forward(network, x_seq, None, Some(&mut |layer| layers.push(layer)))?;
-    Ok(Trace { logits: logits.detach(), layers })
+/// One step, `x_seq` `[1, B, C, H, W]`.
+pub(crate) fn trace_step(
+    network: &Network,
+    x_seq: &Tensor,
+    membranes: &mut Membranes,
+) -> Result<Vec<LayerTrace>> {
+    let mut traced = Traced { layers: vec![], membranes };
+    forward(network, x_seq, None, Some(&mut traced))?;
+    Ok(traced.layers)
 }
 
-/// Class scores `[B, n_classes]` and activity; in training mode where a key is given. `on_layer`
-/// hears what passed through each layer of weights; without it, average pooling is one operation
-/// with the neurons before it.
+/// What is kept of a step that is traced.
+struct Traced<'a> {
+    layers: Vec<LayerTrace>,
+    membranes: &'a mut Membranes,
+}
+
+/// Class scores `[B, n_classes]` and activity; in training mode where a key is given. `traced`
+/// hears what passed through each layer of weights and carries the membranes; without it they start
+/// at zero, and average pooling is one operation with the neurons before it.
 fn forward(
     network: &Network,
     x_seq: &Tensor,
     training: Option<StepKey>,
-    mut on_layer: Option<&mut dyn FnMut(LayerTrace)>,
+    mut traced: Option<&mut Traced<'_>>,
 ) -> Result<(Tensor, Counts)> {
     let config = &network.config;
     let dtype = if config.precision == Precision::F64 { DType::F64 } else { DType::F32 };
@@ -94,7 +105,7 @@ fn forward(
                 let mut dims = vec![n_steps, batch_size];
                 dims.extend_from_slice(&x.dims()[1..]);
                 let average_pool = match layers.peek() {
-                    Some(Built::Pool { kind: PoolKind::Average, size }) if on_layer.is_none() => {
+                    Some(Built::Pool { kind: PoolKind::Average, size }) if traced.is_none() => {
                         layers.next();
                         Some(*size)
                     }
@@ -103,9 +114,10 @@ fn forward(
                 position += 1;
                 let counts = Some((&activity, position));
                 let options = LifOptions { average_pool, counts, ..LifOptions::default() };
-                seq = neurons(network, lif, &x.reshape(dims)?, options)?.0;
-                if let Some(on_layer) = &mut on_layer {
-                    on_layer(LayerTrace::new(&received, &before, &seq));
+                let x = x.reshape(dims)?;
+                seq = neurons(network, lif, &x, options, membrane(&mut traced, position))?.0;
+                if let Some(traced) = &mut traced {
+                    traced.layers.push(LayerTrace::new(&received, &before, &seq)?);
                 }
                 received = seq.clone();
             }
@@ -121,11 +133,12 @@ fn forward(
                 position += 1;
                 let options =
                     LifOptions { counts: Some((&activity, position)), ..LifOptions::default() };
-                let (s_seq, v_seq) = neurons(network, lif, &x, options)?;
+                let (s_seq, v_seq) =
+                    neurons(network, lif, &x, options, membrane(&mut traced, position))?;
                 logits = Some(config.readout.forward_tensor(v_seq.as_ref().unwrap_or(&s_seq))?);
                 seq = s_seq;
-                if let Some(on_layer) = &mut on_layer {
-                    on_layer(LayerTrace::new(&received, &before, &seq));
+                if let Some(traced) = &mut traced {
+                    traced.layers.push(LayerTrace::new(&received, &before, &seq)?);
                 }
                 received = seq.clone();
             }
@@ -150,23 +163,45 @@ fn forward(
     Ok((logits.expect("the notation has an output layer"), activity))
 }
 
-/// Spikes, and membranes where the readout takes them.
+/// Where the membranes of the neurons at `position` are kept, and whether they are there already.
+type Kept<'a> = (&'a mut Vec<Tensor>, usize);
+
+fn membrane<'a>(traced: &'a mut Option<&mut Traced<'_>>, position: usize) -> Option<Kept<'a>> {
+    traced.as_mut().map(|traced| (&mut traced.membranes.layers, position - 1))
+}
+
+/// Spikes, and membranes where the readout takes them. From `kept` the membranes of the step before
+/// are taken, and those of the last step put there.
 fn neurons(
     network: &Network,
     lif: &BuiltLif,
     x_seq: &Tensor,
     options: LifOptions<'_>,
+    kept: Option<Kept<'_>>,
 ) -> Result<(Tensor, Option<Tensor>)> {
-    let v_init = Tensor::zeros(&x_seq.dims()[1..], x_seq.dtype(), x_seq.device())?;
-    if lif.reads_membrane {
-        let (s_seq, v_seq) = lif_multi_step_with_v(x_seq, &v_init, &lif.params)?;
-        if let Some((counts, position)) = options.counts {
-            counts.add(position, &s_seq)?;
-        }
-        return Ok((s_seq, Some(v_seq)));
+    let at_rest = || Tensor::zeros(&x_seq.dims()[1..], x_seq.dtype(), x_seq.device());
+    if kept.is_none() && !lif.reads_membrane {
+        let tau = lif.tau.map(|tau| network.parameters[tau].var.as_tensor());
+        let options = LifOptions { tau, ..options };
+        return Ok((lif_multi_step_with(x_seq, &at_rest()?, &lif.params, options)?, None));
     }
-    let tau = lif.tau.map(|tau| network.parameters[tau].var.as_tensor());
-    Ok((lif_multi_step_with(x_seq, &v_init, &lif.params, LifOptions { tau, ..options })?, None))
+    let v_init = match &kept {
+        Some((membranes, index)) if *index < membranes.len() => membranes[*index].clone(),
+        _ => at_rest()?,
+    };
+    let (s_seq, v_seq) = lif_multi_step_with_v(x_seq, &v_init, &lif.params_now(network)?)?;
+    if let Some((counts, position)) = options.counts {
+        counts.add(position, &s_seq)?;
+    }
+    if let Some((membranes, index)) = kept {
+        let last = v_seq.get(v_seq.dim(0)? - 1)?.detach();
+        if index < membranes.len() {
+            membranes[index] = last;
+        } else {
+            membranes.push(last);
+        }
+    }
+    Ok((s_seq, lif.reads_membrane.then_some(v_seq)))
 }
 
 /// Batch normalization over steps and samples, `[T·B, C, H, W]`.

@@ -39,4 +39,4 @@ pub use network::{
 pub use neuron::NeuronConfig;
 pub use parameter::Parameter;
 pub use quantization::{InputRange, MAX_CODE, Quantization};
-pub use trace::{LayerTrace, Trace};
+pub use trace::{LayerTrace, Membranes};

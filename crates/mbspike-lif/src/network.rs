@@ -1,6 +1,6 @@
 use candle_core::{DType, Device, Tensor};
-use mbspike_core::LifParams;
 use mbspike_core::activity::Counts;
+use mbspike_core::{Decay, LifParams};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -9,8 +9,8 @@ use crate::init::Initializer;
 use crate::layered;
 use crate::quantization;
 use crate::{
-    Activity, Arch, Error, InputRange, Layer, Loss, NeuronConfig, Parameter, PoolKind,
-    Quantization, Readout, Result, Trace,
+    Activity, Arch, Error, InputRange, Layer, LayerTrace, Loss, Membranes, NeuronConfig, Parameter,
+    PoolKind, Quantization, Readout, Result,
 };
 
 /// Which code computes the network.
@@ -161,6 +161,20 @@ pub(crate) struct BuiltLif {
     pub(crate) tau: Option<usize>,
     /// Whether the readout takes this layer's membranes instead of its spikes.
     pub(crate) reads_membrane: bool,
+}
+
+impl BuiltLif {
+    /// The neurons' parameters with the time constant that was learned, as the kernels read it: one
+    /// below 1 counts as 1.
+    pub(crate) fn params_now(&self, network: &Network) -> Result<LifParams> {
+        let Some(tau) = self.tau else { return Ok(self.params) };
+        let tau = network.parameters[tau].var.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+        let tau: f64 = tau.first().copied().unwrap_or(f64::NAN);
+        let decay = Decay::Tau(if tau < 1.0 { 1.0 } else { tau });
+        let params = LifParams { decay, ..self.params };
+        params.validate()?;
+        Ok(params)
+    }
 }
 
 /// A spiking network with its variables.
@@ -469,14 +483,16 @@ impl Network {
         Ok(Tensor::from_vec(values, x_seq.dims(), &Device::Cpu)?.to_device(x_seq.device())?)
     }
 
-    /// Everything that passes through the network in evaluation mode, computed layer by layer: takes
-    /// the memory of all layers' sequences at once.
+    /// What passes through each layer of weights in one time step, in evaluation mode: `x` is
+    /// `[B, C, H, W]`, and `membranes` are those after the step before, and then after this one.
+    /// Computed layer by layer; takes the memory of one step.
     ///
     /// # Errors
-    /// If the shape of `x_seq` `[T, B, C, H, W]` does not fit the network.
-    pub fn trace(&self, x_seq: &Tensor) -> Result<Trace> {
-        self.check_input(x_seq)?;
-        layered::trace(self, &self.quantized_input(x_seq)?)
+    /// If the shape of `x` does not fit the network, or the membranes are of another batch.
+    pub fn trace_step(&self, x: &Tensor, membranes: &mut Membranes) -> Result<Vec<LayerTrace>> {
+        let x_seq = x.unsqueeze(0)?;
+        self.check_input(&x_seq)?;
+        layered::trace_step(self, &self.quantized_input(&x_seq)?, membranes)
     }
 
     /// Steps and batch size.

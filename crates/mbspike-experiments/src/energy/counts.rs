@@ -1,15 +1,25 @@
 //! What a network does on samples, counted: the bridge from tensors to `mbspike_energy`.
 
 use candle_core::{DType, Tensor};
-use mbspike_data::EncoderKind;
+use mbspike_data::InputCode;
 use mbspike_energy::{ConvolutionShape, LayerCounts, LayerKind, OperationCounts};
-use mbspike_lif::{Layer, LayerTrace, Network, NetworkConfig, PoolKind, Shape, Trace};
+use mbspike_lif::{Layer, LayerTrace, Membranes, Network, NetworkConfig, PoolKind, Shape};
 
 use super::Error;
 use crate::config::Config;
 
-/// Bits of an input that is not binary: images of 256 levels, counts of events below 256.
-const INPUT_BITS: u32 = 8;
+/// Bits of a number that is not a level: a count (more where a larger one is seen), or an analog
+/// number as int8 can say it.
+const WORD_BITS: u32 = 8;
+
+/// Bits that a number of an input takes.
+fn bits_of(code: InputCode) -> u32 {
+    match code {
+        InputCode::Binary => 1,
+        InputCode::Levels { levels } => u32::BITS - levels.leading_zeros(),
+        InputCode::Counts | InputCode::Analog => WORD_BITS,
+    }
+}
 
 /// A layer of weights with the fan-outs of what it listens to.
 #[derive(Debug, Clone)]
@@ -21,39 +31,41 @@ struct Fan {
     of_received: Option<Vec<u64>>,
 }
 
-/// Counts operations batch by batch.
+/// Counts operations batch by batch, and in a batch step by step: of all that passes through the
+/// network it holds one step.
 #[derive(Debug, Clone)]
 pub struct Counter {
     counts: OperationCounts,
     fans: Vec<Fan>,
+    /// What the numbers are that each layer receives.
+    codes: Vec<InputCode>,
+    /// What those are that it sends.
+    sent: Vec<InputCode>,
 }
 
 impl Counter {
     /// For the network of a run.
     ///
     /// # Errors
-    /// If its layers do not fit together.
+    /// If its layers do not fit together, or own data cannot be read.
     pub fn of_run(config: &Config) -> Result<Self, Error> {
-        let input_bits = match config.encoder.kind {
-            EncoderKind::Poisson => 1,
-            EncoderKind::Direct | EncoderKind::EventFrame => INPUT_BITS,
-        };
-        Self::new(&config.network_config(), input_bits)
+        Self::new(&config.network_config(), config.dataset.input_code(&config.encoder)?)
     }
 
-    /// For a network whose input has so many bits: 1 for zeros and ones.
+    /// For a network whose input is of this code.
     ///
     /// # Errors
     /// If its layers do not fit together.
-    pub fn new(config: &NetworkConfig, input_bits: u32) -> Result<Self, Error> {
+    pub fn new(config: &NetworkConfig, input: InputCode) -> Result<Self, Error> {
         let shapes = config.arch.shapes().map_err(mbspike_lif::Error::from)?;
         let layers = &config.arch.layers;
         let is_spiking = |layer: &Layer| {
             matches!(layer, Layer::Conv { .. } | Layer::Dense { .. } | Layer::Output { .. })
         };
         let n_spiking = layers.iter().filter(|layer| is_spiking(layer)).count();
-        let mut counter = Self { counts: OperationCounts::default(), fans: Vec::new() };
-        let (mut n_convs, mut n_dense, mut bits_before) = (0, 0, input_bits);
+        let counts = OperationCounts::default();
+        let mut counter = Self { counts, fans: vec![], codes: vec![], sent: vec![] };
+        let (mut n_convs, mut n_dense, mut code) = (0, 0, input);
         // The map as it was sent, and the pooling since.
         let (mut sent, mut pools) = (config.arch.input, Vec::new());
         for (i, layer) in layers.iter().enumerate() {
@@ -83,7 +95,7 @@ impl Counter {
                 }
                 Layer::BatchNorm | Layer::Dropout { .. } | Layer::Vote { .. } => continue,
             };
-            let bits = config.neuron.params(counter.fans.len(), n_spiking)?.bits();
+            let params = config.neuron.params(counter.fans.len(), n_spiking)?;
             // Batch normalization becomes part of the weights, and leaves a bias.
             let has_bias = config.bias || layers.get(i + 1) == Some(&Layer::BatchNorm);
             let name = match kind {
@@ -97,8 +109,8 @@ impl Counter {
             counter.counts.layers.push(LayerCounts {
                 name,
                 kind,
-                bits,
-                input_bits: bits_before,
+                bits: params.bits(),
+                input_bits: bits_of(code),
                 n_neurons: output.n_elements() as u64,
                 n_weights: n_weights as u64,
                 n_biases: if has_bias { output.channels as u64 } else { 0 },
@@ -114,7 +126,9 @@ impl Counter {
             });
             let of_received = folded(&fan_out, sent, &pools);
             counter.fans.push(Fan { of_input: fan_out, of_received });
-            bits_before = bits;
+            counter.codes.push(code);
+            code = InputCode::Levels { levels: params.n_levels() };
+            counter.sent.push(code);
             sent = output;
             pools.clear();
         }
@@ -126,31 +140,40 @@ impl Counter {
     /// # Errors
     /// If `x_seq` does not fit the network.
     pub fn add(&mut self, network: &Network, x_seq: &Tensor) -> Result<(), Error> {
-        let Trace { layers, .. } = network.trace(x_seq)?;
-        let (time_steps, batch_size) = (x_seq.dim(0)? as u64, x_seq.dim(1)? as u64);
-        self.counts.time_steps = time_steps;
-        self.counts.n_samples += batch_size;
+        let (time_steps, batch_size) = (x_seq.dim(0)?, x_seq.dim(1)?);
+        self.counts.time_steps = time_steps as u64;
+        self.counts.n_samples += batch_size as u64;
+        let mut membranes = Membranes::default();
+        for step in 0..time_steps {
+            let layers = network.trace_step(&x_seq.get(step)?, &mut membranes)?;
+            self.add_step(&layers, batch_size as u64)?;
+        }
+        Ok(())
+    }
+
+    fn add_step(&mut self, layers: &[LayerTrace], batch_size: u64) -> Result<(), Error> {
         // Spikes that one layer sends are those that the next receives: read once.
         let mut sent_before: Option<Vec<f32>> = None;
         for (i, trace) in layers.iter().enumerate() {
             let LayerTrace { received, input, sent } = trace;
-            let (counts, fan) = (&mut self.counts.layers[i], &self.fans[i]);
+            let (counts, fan, code) = (&mut self.counts.layers[i], &self.fans[i], self.codes[i]);
             let input = values(input)?;
             let sent = values(sent)?;
-            let of_input = Spikes::count(&input, &fan.of_input, counts.input_bits);
+            let of_input = Spikes::count(&input, &fan.of_input, code);
             let of_received = match &fan.of_received {
                 Some(fan_out) => {
                     let received = sent_before.take().map_or_else(|| values(received), Ok)?;
-                    Spikes::count(&received, fan_out, counts.input_bits)
+                    Spikes::count(&received, fan_out, code)
                 }
                 None => of_input,
             };
+            counts.input_bits = counts.input_bits.max(of_received.widest);
             counts.received_spikes += of_received.n;
             counts.synaptic_events += of_received.events;
             counts.serial_events += of_received.serial_events;
             counts.effective_macs += of_input.events;
-            counts.neuron_updates += counts.n_neurons * time_steps * batch_size;
-            let of_sent = Spikes::count(&sent, &[1], counts.bits);
+            counts.neuron_updates += counts.n_neurons * batch_size;
+            let of_sent = Spikes::count(&sent, &[1], self.sent[i]);
             counts.sent_spikes += of_sent.n;
             counts.sent_ones += of_sent.serial_events;
             sent_before = Some(sent);
@@ -186,22 +209,30 @@ struct Spikes {
     n: u64,
     /// Of their fan-outs.
     events: u64,
-    /// Of their fan-outs times the ones in the codes of their levels.
+    /// Of their fan-outs times the ones in their binary codes.
     serial_events: u64,
+    /// Bits of the largest count.
+    widest: u32,
 }
 
 impl Spikes {
-    /// `values` are maps one after the other, each as large as `fan_out`; levels are `value · (2^bits
-    /// − 1)`.
-    fn count(values: &[f32], fan_out: &[u64], bits: u32) -> Self {
-        let n_levels = ((1_u64 << bits) - 1) as f32;
+    /// `values` are maps one after the other, each as large as `fan_out`.
+    fn count(values: &[f32], fan_out: &[u64], code: InputCode) -> Self {
         let mut sum = Self::default();
         for map in values.chunks_exact(fan_out.len()) {
             for (value, fan_out) in map.iter().zip(fan_out) {
                 if *value != 0.0 {
-                    // Counts of events are whole numbers already; what is less than a level is one.
-                    let level = if *value > 1.0 { *value } else { value * n_levels };
-                    let ones = (level.round() as u64).count_ones().max(1);
+                    let ones = match code.code_of(*value) {
+                        Some(number) => {
+                            if code == InputCode::Counts {
+                                sum.widest = sum.widest.max(u64::BITS - number.leading_zeros());
+                            }
+                            // What is less than a level, after pooling, is sent as one.
+                            number.count_ones().max(1)
+                        }
+                        // Nothing is known of its bits: all of them are charged.
+                        None => WORD_BITS,
+                    };
                     sum.n += 1;
                     sum.events += fan_out;
                     sum.serial_events += fan_out * u64::from(ones);
@@ -231,9 +262,27 @@ mod tests {
     fn levels_are_counted_by_the_ones_of_their_codes() {
         // Levels 0, 1, 2, 3 of two bits: 0, 1, 1 and 2 ones.
         let values = [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0];
-        let spikes = Spikes::count(&values, &[10], 2);
+        let spikes = Spikes::count(&values, &[10], InputCode::levels_of_bits(2));
         assert_eq!((spikes.n, spikes.events, spikes.serial_events), (3, 30, 40));
-        // Counts of three events: 11.
-        assert_eq!(Spikes::count(&[3.0], &[1], 8).serial_events, 2);
+    }
+
+    #[test]
+    fn the_same_number_is_charged_by_what_it_is() {
+        let ones = |code, value: f32| Spikes::count(&[value], &[1], code).serial_events;
+        // One event is 1, not level 255 of 255: an eighth of it.
+        assert_eq!(ones(InputCode::Counts, 1.0), 1);
+        assert_eq!(ones(InputCode::Binary, 1.0), 1);
+        assert_eq!(ones(InputCode::levels_of_bits(8), 1.0), 8);
+        // Three events: 11. 255 and 256: 1111 1111 and 1 0000 0000.
+        assert_eq!([3.0, 255.0, 256.0].map(|n| ones(InputCode::Counts, n)), [2, 8, 1]);
+        assert_eq!(ones(InputCode::levels_of_bits(8), 128.0 / 255.0), 1);
+        assert_eq!([-0.3, 1.0, 2.5].map(|x| ones(InputCode::Analog, x)), [8, 8, 8]);
+    }
+
+    #[test]
+    fn a_count_beyond_a_word_widens_it() {
+        let widest = |n| Spikes::count(&[n], &[1], InputCode::Counts).widest;
+        assert_eq!([1.0, 255.0, 256.0, 65_536.0].map(widest), [1, 8, 9, 17]);
+        assert_eq!(Spikes::count(&[1.0], &[1], InputCode::levels_of_bits(3)).widest, 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::DType;
 use mbspike_core::lif::levels_of;
-use mbspike_core::{Decay, LifParams, Reset};
+use mbspike_core::{LifParams, Reset};
 
 use super::{
     BETA_BITS, IntegerConfig, IntegerLif, IntegerNetwork, IntegerReset, IntegerWeights,
@@ -103,8 +103,12 @@ impl FloatLayer {
         let buffer = |i: usize| values(&network.buffers[i]);
         let n_out = network.parameters[weight].var.dim(0)?;
         let weight = parameter(weight)?;
-        let mut layer =
-            Self { weight, factor: vec![1.0; n_out], bias: vec![0.0; n_out], lif: lif.params };
+        let mut layer = Self {
+            weight,
+            factor: vec![1.0; n_out],
+            bias: vec![0.0; n_out],
+            lif: lif.params_now(network)?,
+        };
         if let Some(bias) = bias {
             layer.bias = parameter(bias)?.into_iter().map(f64::from).collect();
         }
@@ -118,12 +122,6 @@ impl FloatLayer {
                 let centred = layer.bias[channel] - f64::from(mean[channel]);
                 layer.bias[channel] = centred * factor + f64::from(shift[channel]);
             }
-        }
-        if let Some(tau) = lif.tau {
-            let tau = parameter(tau)?.first().copied().map_or(f64::NAN, f64::from);
-            // As the neurons read it: below 1 counts as 1.
-            layer.lif.decay = Decay::Tau(if tau < 1.0 { 1.0 } else { tau });
-            layer.lif.validate()?;
         }
         Ok(layer)
     }
