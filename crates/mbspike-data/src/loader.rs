@@ -239,8 +239,10 @@ impl Loader {
         samples: &[u32],
     ) -> Result<()> {
         let LoaderConfig { encoder, augment, n_classes, seed, .. } = &self.config;
-        let shape @ [channels, height, width] = self.input_shape();
-        let n = channels * height * width;
+        let shape @ [_, height, width] = encoder.values_shape(self.set.shape());
+        let n: usize = shape.iter().product();
+        let input @ [channels, ..] = self.input_shape();
+        let n_input: usize = input.iter().product();
         let (batch_size, split) = (samples.len(), self.set.split());
 
         let (planes, min_len) = match &self.set {
@@ -269,7 +271,7 @@ impl Loader {
         let size = [height, width];
         augment.mix(values, &mut batch.targets, size, batch_size, *seed, place)?;
 
-        resize(&mut batch.x_seq, encoder.time_steps * batch_size * n)?;
+        resize(&mut batch.x_seq, encoder.time_steps * batch_size * n_input)?;
         let key = EncodeKey { seed: *seed, epoch, split };
         encoder.encode_into(&mut batch.x_seq, values, shape, samples, key)?;
         batch.samples.clear();

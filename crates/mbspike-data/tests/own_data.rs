@@ -223,6 +223,38 @@ fn arrays_of_images_and_of_sequences_are_read_from_each_format() {
     );
     assert!(fits(EncoderConfig::poisson(3)).starts_with("encoder.kind: sequences need \"direct\""));
     assert!(fits(EncoderConfig::event_frame(FrameSplit::Time, 3)).starts_with("encoder.kind"));
+    assert!(fits(EncoderConfig::latency(3)).starts_with("encoder.kind: sequences need \"direct\""));
+    assert!(fits(EncoderConfig::delta(0.0, 3)).starts_with("encoder.threshold: must be above 0"));
+    assert!(fits(EncoderConfig::population(1, 3)).starts_with("encoder.neurons: must be in 2..="));
+    let range = Some([1.0, 1.0]);
+    let empty = EncoderConfig { range, ..EncoderConfig::population(4, 3) };
+    assert!(fits(empty).starts_with("encoder.range"));
+    let elsewhere = EncoderConfig { neurons: Some(3), ..EncoderConfig::direct(3) };
+    assert!(fits(elsewhere).contains("needs encoder.kind = \"population\""));
+    for (encoder, n_channels) in
+        [(EncoderConfig::delta(0.2, 3), 4), (EncoderConfig::population(5, 3), 10)]
+    {
+        encoder.fits(&sequences.train).unwrap();
+        assert_eq!(encoder.output_shape([2, 1, 1]), [n_channels, 1, 1]);
+        let config = mbspike_data::LoaderConfig {
+            encoder,
+            augment: mbspike_data::AugmentConfig::default(),
+            batch_size: 2,
+            n_classes: 2,
+            seed: 1,
+            shuffle: false,
+        };
+        let loader = mbspike_data::Loader::new(sequences.train.clone(), config).unwrap();
+        let batch = loader.epoch(0, 0).next().unwrap().unwrap();
+        assert_eq!(batch.dims, [3, 2, n_channels, 1, 1]);
+        // Each signal rises by a quarter a step: ON from the second step on, never OFF.
+        if n_channels == 4 {
+            let step = |t: usize| &batch.x_seq[t * 8..][..8];
+            assert_eq!(step(0), [0.0; 8]);
+            assert_eq!(step(1), [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]);
+            assert_eq!(step(2), step(1));
+        }
+    }
 
     // The same numbers as safetensors.
     let little: Vec<u8> = (0..24).flat_map(|i| (i as f32 / 8.0).to_le_bytes()).collect();

@@ -134,6 +134,14 @@ fn arrays_series_letters_and_recordings_are_trained_on() {
     write(folder, "arrays.toml", config("arrays", &arrays, direct, "1x1x2-6-2o"));
     assert_eq!(classes_of(folder, &trained(folder, "arrays")), ["low", "high"]);
 
+    for (name, encoder, arch) in [
+        ("delta", "kind = \"delta\"\nthreshold = [0.02]\ntime_steps = 5", "1x1x4-6-2o"),
+        ("population", "kind = \"population\"\nneurons = 4\ntime_steps = 5", "1x1x8-6-2o"),
+    ] {
+        write(folder, &format!("{name}.toml"), config(name, &arrays, encoder, arch));
+        trained(folder, name);
+    }
+
     let series = |start: i32| -> String {
         let line = |i: i32| {
             format!("{i},{},{}:{i},1,0:{}\n", i + 1, i * 2, ["up", "down"][(i % 2) as usize])
@@ -212,4 +220,29 @@ fn arrays_series_letters_and_recordings_are_trained_on() {
     let frames = "kind = \"event-frame\"\nsplit = \"time\"\norigin = \"zero\"\ntime_steps = 3";
     write(folder, "events.toml", config("events", &dataset, frames, "8x8x2-2o"));
     assert_eq!(classes_of(folder, &trained(folder, "events")), ["left", "right"]);
+}
+
+#[test]
+fn every_snippet_of_the_documentation_is_a_config() {
+    #[derive(serde::Deserialize)]
+    struct Snippet {
+        dataset: Option<mbspike_data::DatasetConfig>,
+        encoder: Option<mbspike_data::EncoderConfig>,
+    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/data.md");
+    // Not there where the crate is on its own.
+    let Ok(page) = std::fs::read_to_string(page) else { return };
+    let snippets: Vec<&str> = page.split("```toml\n").skip(1).collect();
+    assert!(snippets.len() >= 8, "{}", snippets.len());
+    for snippet in snippets {
+        let text = snippet.split("```").next().unwrap();
+        let parsed: Snippet =
+            toml::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        if let Some(dataset) = parsed.dataset {
+            dataset.validate().unwrap_or_else(|error| panic!("{error}: {text}"));
+        }
+        if let Some(encoder) = parsed.encoder {
+            encoder.validate(1).unwrap_or_else(|error| panic!("{error}: {text}"));
+        }
+    }
 }
