@@ -5,7 +5,8 @@
     python3 scripts/bench_scaling.py
 
 Prints Markdown tables of `mbspike bench step`, the settings of a table taking turns; the times are
-medians over the rounds of the rounds' medians, the ratios are taken within a round.
+medians over the rounds of the rounds' medians, the ratios are taken within a round. Networks are fresh:
+to train one of each width and length first would take hours, and a step takes the same time after.
 """
 import argparse
 import json
@@ -19,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def step(args, settings, threads):
     command = [str(args.mbspike), "bench", "step", "--config", str(ROOT / "configs/quickstart.toml"),
-               "--json", "--steps", str(args.steps)]
+               "--json", "--steps", str(args.steps), "--warm-up", "0"]
     for setting in ("sweep.neuron.bits=[2]", *settings):
         command += ["--set", setting]
     run = subprocess.run(command, check=True, capture_output=True, text=True,

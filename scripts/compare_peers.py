@@ -11,6 +11,10 @@ target/peers unless --python names one that has them. Every framework trains the
 reference file crates/mbspike-lif/tests/golden/network_1bit.safetensors, which mbspike's own tests
 hold it to, and is left out with a message if it does not. Then the programs take turns, a block of
 steps each, round after round, and the ratio of a round's medians is taken within the round.
+
+Each is timed with the weights that it starts from and with those of a network that mbspike has
+trained (--warm-up iterations on the subset of Fashion-MNIST in the program): what a step costs can
+depend on its numbers, and users wait for trained networks.
 """
 import argparse
 import json
@@ -19,6 +23,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -140,20 +145,35 @@ def worker(name, bits, batch, steps, threads):
 
     current_batch = [0]
     weights = [layer.weight for layer in layers]
+    names = ("conv1.weight", "conv2.weight", "fc1.weight")
     optimizer = torch.optim.Adam(weights, lr=2e-3)
     torch.manual_seed(0)
     images = torch.rand(batch, 1, 28, 28) ** 2 * 0.86  # about the mean of Fashion-MNIST
     spikes = (torch.rand(steps, batch, 1, 28, 28) < images).float()
     labels = torch.arange(batch) % 10
+    fresh = [w.detach().clone() for w in weights]
+
+    def load(values):
+        with torch.no_grad():
+            for w, value in zip(weights, values):
+                w.copy_(value)
+        optimizer.state.clear()
 
     for line in sys.stdin:
-        command = line.split()
-        if command[0] == "logits":
+        command = line.rstrip("\n").split(" ", 1)
+        if command[0] == "weights":
+            checkpoint = load_file(command[1])
+            load([checkpoint[name] for name in names])
+            print("null", flush=True)
+        elif command[0] == "fresh":
+            load(fresh)
+            print("null", flush=True)
+        elif command[0] == "logits":
             golden = load_file(GOLDEN)
             saved = [w.detach().clone() for w in weights]
             with torch.no_grad():
-                for w, key in zip(weights, ("conv1", "conv2", "fc1")):
-                    w.copy_(golden[f"init.{key}.weight"])
+                for w, name in zip(weights, names):
+                    w.copy_(golden[f"init.{name}"])
                 current_batch[0] = golden["x_seq"].shape[1]
                 logits = forward(golden["x_seq"].float())
                 for w, old in zip(weights, saved):
@@ -201,26 +221,47 @@ class Peer:
         self.process.wait()
 
 
-def mbspike(args, bits, batch, steps, n):
-    command = [str(args.mbspike), "bench", "step", "--config", str(CONFIG), "--json", "--steps",
-               str(n)]
-    for setting in (f"sweep.neuron.bits=[{bits}]", f"train.batch_size={batch}",
-                    f"encoder.time_steps={steps}", "dataset.name=fashion-mnist-subset"):
-        command += ["--set", setting]
+def settings(bits, batch, steps):
+    of = (f"sweep.neuron.bits=[{bits}]", f"train.batch_size={batch}", f"encoder.time_steps={steps}",
+          "dataset.name=fashion-mnist-subset")
+    return [part for setting in of for part in ("--set", setting)]
+
+
+def run(args, arguments):
+    """The standard output of a command of mbspike."""
     environment = dict(os.environ, RAYON_NUM_THREADS=str(args.threads))
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True,
-                                     env=environment).stdout)
+    return subprocess.run([str(args.mbspike), *arguments], check=True, stdout=subprocess.PIPE,
+                          text=True, env=environment).stdout
 
 
-def compare(args, bits, batch, steps):
+def trained(args, bits, folder):
+    """The checkpoint of a run of about --warm-up iterations at batch 128, T = 10."""
+    n_train, batch = 6000, 128
+    epochs = max(1, round(args.warm_up / -(-n_train // batch)))
+    report = run(args, ["run", str(CONFIG), *settings(bits, batch, 10),
+                        "--set", f"train.epochs={epochs}", "--out", str(folder), "--no-figures",
+                        "--json", "--quiet"])
+    report = json.loads(report)
+    return pathlib.Path(report["folder"]) / report["runs"][0]["id"] / "checkpoint.safetensors"
+
+
+def mbspike(args, bits, batch, steps, n, checkpoint):
+    """Times of a fresh network and of the trained one, with the peak memory of both."""
+    times = json.loads(run(args, ["bench", "step", "--config", str(CONFIG), "--json", "--steps", str(n),
+                                  "--checkpoint", str(checkpoint), *settings(bits, batch, steps)]))
+    return {network: dict(times[network], peak_rss_bytes=times["peak_rss_bytes"])
+            for network in ("trained", "fresh")}
+
+
+def compare(args, bits, batch, steps, checkpoint):
     # What the frameworks need for a step, by their peaks at batch 128, T = 10.
     needed = 1.4e9 / 1280 * batch * steps
     available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > 0.8 * available:
-        times = mbspike(args, bits, batch, steps, 2)
-        print(f"| {bits} | {batch} | {steps} | mbspike | {1e3 * times['median_s']:.1f} | | "
-              f"| {times['peak_rss_bytes'] / 1e6:.0f} |")
-        print(f"| {bits} | {batch} | {steps} | the others | need about {needed / 1e9:.0f} GB "
+        for network, times in mbspike(args, bits, batch, steps, 2, checkpoint).items():
+            print(f"| {bits} | {batch} | {steps} | {network} | mbspike | {1e3 * times['median_s']:.1f} "
+                  f"| | | {times['peak_rss_bytes'] / 1e6:.0f} |")
+        print(f"| {bits} | {batch} | {steps} | | the others | need about {needed / 1e9:.0f} GB "
               "| | | |", flush=True)
         return
     block = max(1, min(4 * args.block, args.block * 1280 // (batch * steps)))
@@ -238,23 +279,27 @@ def compare(args, bits, batch, steps):
                 continue
         peer.ask("block 1")
         peers.append(peer)
-    rounds = []
+    rounds = {"trained": [], "fresh": []}
     for _ in range(args.rounds):
-        times = {"mbspike": mbspike(args, bits, batch, steps, block)}
-        for peer in peers:
-            times[peer.name] = peer.ask(f"block {block}")
-        rounds.append(times)
+        ours = mbspike(args, bits, batch, steps, block, checkpoint)
+        for network, weights in (("trained", f"weights {checkpoint}"), ("fresh", "fresh")):
+            times = {"mbspike": ours[network]}
+            for peer in peers:
+                peer.ask(weights)
+                times[peer.name] = peer.ask(f"block {block}")
+            rounds[network].append(times)
     for peer in peers:
         peer.close()
-    for name in rounds[0]:
-        of = [r[name] for r in rounds]
-        ratios = sorted(r[name]["median_s"] / r["mbspike"]["median_s"] for r in rounds)
-        forward = statistics.median(r[name]["forward_s"] / r["mbspike"]["forward_s"]
-                                    for r in rounds)
-        print(f"| {bits} | {batch} | {steps} | {name} "
-              f"| {1e3 * statistics.median(t['median_s'] for t in of):.1f} "
-              f"| {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f}) "
-              f"| {forward:.2f} | {max(t['peak_rss_bytes'] for t in of) / 1e6:.0f} |", flush=True)
+    for network, of_network in rounds.items():
+        for name in of_network[0]:
+            of = [r[name] for r in of_network]
+            ratios = sorted(r[name]["median_s"] / r["mbspike"]["median_s"] for r in of_network)
+            forward = statistics.median(r[name]["forward_s"] / r["mbspike"]["forward_s"]
+                                        for r in of_network)
+            print(f"| {bits} | {batch} | {steps} | {network} | {name} "
+                  f"| {1e3 * statistics.median(t['median_s'] for t in of):.1f} "
+                  f"| {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f}) "
+                  f"| {forward:.2f} | {max(t['peak_rss_bytes'] for t in of) / 1e6:.0f} |", flush=True)
 
 
 def main():
@@ -264,6 +309,8 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--block", type=int, default=5, help="steps in a turn at batch 128, T = 10; fewer or more as steps take")
+    parser.add_argument("--warm-up", type=int, default=300,
+                        help="iterations behind the trained network, in whole epochs")
     parser.add_argument("--full", action="store_true", help="bits x batch x T")
     parser.add_argument("--thesis-loop", action="store_true", help="time the thesis's own spike too")
     parser.add_argument("--worker")
@@ -281,15 +328,18 @@ def main():
             subprocess.run([args.python, "-m", "pip", "install", "--quiet", "torch",
                             "spikingjelly", "snntorch", "norse", "safetensors"], check=True)
     print(f"{args.threads} threads, {args.rounds} rounds of {args.block} steps")
-    print("| bits | batch | T | program | step (ms) | times mbspike's step (min–max) "
+    print("| bits | batch | T | network | program | step (ms) | times mbspike's step (min–max) "
           "| times its forward pass | peak memory (MB) |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|")
     grid = [(bits, 128, 10) for bits in (1, 2, 4, 8)]
     if args.full:
         grid = [(bits, batch, steps) for bits in (1, 2, 4, 8) for batch in (16, 128, 512)
                 for steps in (4, 10, 100)]
-    for point in grid:
-        compare(args, *point)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = {bits: trained(args, bits, pathlib.Path(folder) / str(bits))
+                       for bits in sorted({bits for bits, _, _ in grid})}
+        for bits, batch, steps in grid:
+            compare(args, bits, batch, steps, checkpoints[bits])
 
 
 if __name__ == "__main__":

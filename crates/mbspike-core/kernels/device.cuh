@@ -24,6 +24,13 @@ __device__ inline float to_float(float x) { return x; }
 
 __device__ inline float to_float(bf16 x) { return __uint_as_float(uint32_t(x.bits) << 16); }
 
+// The smallest magnitude that is carried on, 2^-60: Real::SMALLEST in src/real.rs, with the reasons in
+// src/carried.rs.
+#define SMALLEST 8.673617379884035e-19f
+
+// 0 for a magnitude below SMALLEST; NaN passes. Real::carried in src/real.rs.
+__device__ inline float carried(float x) { return fabsf(x) < SMALLEST ? 0.0f : x; }
+
 __device__ inline void store(float *to, float x) { *to = x; }
 
 // Rounds to nearest, ties to even; NaN stays NaN.
@@ -42,18 +49,33 @@ __device__ inline T warp_sum(T value) {
 // The type of counts; a negative sum is its two's complement.
 typedef unsigned long long count_t;
 
-// Adds the n_nonzero and sum of all threads of the block to counts[0] and counts[1]. Integers: the
-// result does not depend on the order of the blocks. All threads of the block must come here.
-__device__ inline void add_counts(count_t *counts, uint32_t n_nonzero, int64_t sum) {
-    __shared__ count_t of_block[2];
-    if (threadIdx.x < 2) of_block[threadIdx.x] = 0;
+// What a kernel counts of the elements that it sees; N_COUNTS in src/cuda/params.rs.
+#define N_COUNTS 3
+
+struct Counted {
+    uint32_t n_nonzero = 0;
+    // In units that the kernel says.
+    int64_t sum = 0;
+    // Elements left out of the sum because they are not finite: with any, the sum is NaN to the host.
+    uint32_t n_not_finite = 0;
+};
+
+__device__ inline bool is_finite(float x) { return x - x == 0.0f; }
+
+// Adds what all threads of the block counted to counts[0 .. N_COUNTS]. Integers: the result does not
+// depend on the order of the blocks. All threads of the block must come here.
+__device__ inline void add_counts(count_t *counts, Counted counted) {
+    __shared__ count_t of_block[N_COUNTS];
+    if (threadIdx.x < N_COUNTS) of_block[threadIdx.x] = 0;
     __syncthreads();
-    n_nonzero = warp_sum(n_nonzero);
-    sum = warp_sum(sum);
+    uint32_t n_nonzero = warp_sum(counted.n_nonzero);
+    int64_t sum = warp_sum(counted.sum);
+    uint32_t n_not_finite = warp_sum(counted.n_not_finite);
     if (threadIdx.x % 32 == 0) {
         atomicAdd(&of_block[0], count_t(n_nonzero));
         atomicAdd(&of_block[1], count_t(sum));
+        atomicAdd(&of_block[2], count_t(n_not_finite));
     }
     __syncthreads();
-    if (threadIdx.x < 2) atomicAdd(&counts[threadIdx.x], of_block[threadIdx.x]);
+    if (threadIdx.x < N_COUNTS) atomicAdd(&counts[threadIdx.x], of_block[threadIdx.x]);
 }

@@ -12,17 +12,15 @@
 // Steps whose membranes the backward pass keeps in shared memory; SEGMENT in src/cuda/params.rs.
 #define SEGMENT 64
 
-// s_seq, h_seq, v_seq: (T, N). k_seq: (T, N) level codes. counts: non-zero spikes and sum of level
-// codes, added to. x_seq: (T, N). v_init: (N). tau: (1).
+// s_seq, v_seq: (T, N). counts: N_COUNTS, added to, with the sum of level codes. x_seq: (T, N).
+// v_init: (N). tau: (1).
 template <typename T>
-__device__ void lif_fwd(T *__restrict__ s_seq, T *__restrict__ h_seq, T *__restrict__ v_seq,
-                        uint8_t *__restrict__ k_seq, count_t *counts, const T *__restrict__ x_seq,
-                        const T *__restrict__ v_init, const float *tau, uint32_t n_steps,
-                        uint32_t n_neurons, LifKernelParams params) {
+__device__ void lif_fwd(T *__restrict__ s_seq, T *__restrict__ v_seq, count_t *counts,
+                        const T *__restrict__ x_seq, const T *__restrict__ v_init, const float *tau,
+                        uint32_t n_steps, uint32_t n_neurons, LifKernelParams params) {
     const LifKernelParams p = at_tau(params, tau);
     const uint32_t i = blockIdx.x * BLOCK + threadIdx.x;
-    uint32_t n_nonzero = 0;
-    int64_t sum = 0;
+    Counted counted;
     if (i < n_neurons) {
         float v = to_float(v_init[i]);
         for (uint32_t first = 0; first < n_steps; first += AHEAD) {
@@ -39,19 +37,15 @@ __device__ void lif_fwd(T *__restrict__ s_seq, T *__restrict__ h_seq, T *__restr
                     float k = level(h, p);
                     float s = spike(k, p);
                     v = reset(h, s, p);
-                    n_nonzero += s != 0.0f;
-                    int code = k == k ? int(k) : 0;
-                    sum += code;
-                    if (s_seq) store(&s_seq[at], s);
-                    if (h_seq) store(&h_seq[at], h);
+                    count_spike(counted, k);
+                    store(&s_seq[at], s);
                     if (v_seq) store(&v_seq[at], v);
-                    if (k_seq) k_seq[at] = uint8_t(code);
                     at += n_neurons;
                 }
             }
         }
     }
-    if (counts) add_counts(counts, n_nonzero, sum);
+    if (counts) add_counts(counts, counted);
 }
 
 // Backpropagation through time. The membranes h of a segment are recomputed into shared memory,
@@ -115,9 +109,8 @@ __device__ void lif_bwd(T *__restrict__ grad_x_seq, T *__restrict__ grad_v_init,
             if (pooled.is_covered) {
                 grad_s = to_float(grad_s_seq[row * pooled.n + pooled.at]) * pooled.scale;
             }
-            if (grad_v_seq) grad_v += to_float(grad_v_seq[at]);
-            float ds = derivative(h, p.surrogate, p.levels, p.inv_levels);
-            float grad_h = grad_v * reset_gradient(h, fire(h, p), ds, p) + grad_s * ds;
+            if (grad_v_seq) grad_v += carried(to_float(grad_v_seq[at]));
+            float grad_h = step_back(grad_s, grad_v, h, p);
             store(&grad_x_seq[at], p.gain * grad_h);
             grad_v = p.beta * grad_h;
             if (grad_tau) {
@@ -135,11 +128,9 @@ __device__ void lif_bwd(T *__restrict__ grad_x_seq, T *__restrict__ grad_v_init,
 
 #define LIF_KERNELS(T, name)                                                                       \
     extern "C" __global__ __launch_bounds__(BLOCK) void lif_fwd_##name(                            \
-        T *s_seq, T *h_seq, T *v_seq, uint8_t *k_seq, count_t *counts, const T *x_seq,            \
-        const T *v_init, const float *tau, uint32_t n_steps, uint32_t n_neurons,                   \
-        LifKernelParams params) {                                                                  \
-        lif_fwd<T>(s_seq, h_seq, v_seq, k_seq, counts, x_seq, v_init, tau, n_steps, n_neurons,     \
-                   params);                                                                        \
+        T *s_seq, T *v_seq, count_t *counts, const T *x_seq, const T *v_init, const float *tau,    \
+        uint32_t n_steps, uint32_t n_neurons, LifKernelParams params) {                            \
+        lif_fwd<T>(s_seq, v_seq, counts, x_seq, v_init, tau, n_steps, n_neurons, params);          \
     }                                                                                              \
     extern "C" __global__ __launch_bounds__(BLOCK) void lif_bwd_##name(                            \
         T *grad_x_seq, T *grad_v_init, float *grad_tau, float *checkpoints, const T *x_seq,        \

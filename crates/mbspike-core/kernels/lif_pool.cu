@@ -1,6 +1,6 @@
 // Multi-step LIF and average pooling of its spikes in one go; the spikes themselves are not
-// written. Twin of lif_multi_step_pooled in src/lif/pooled.rs. The backward pass is lif_bwd, which
-// spreads the gradient of the pooled spikes over the windows.
+// written. Twin of lif_multi_step_with and its average_pool in src/lif/op.rs. The backward pass is
+// lif_bwd, which spreads the gradient of the pooled spikes over the windows.
 //
 // One thread a window, with the membranes of its SIZE x SIZE neurons in registers. Neurons of rows
 // and columns that do not fill a window have no output and are only counted.
@@ -17,8 +17,7 @@ __device__ void lif_pool_fwd(T *__restrict__ y_seq, count_t *counts, const T *__
                              LifKernelParams params) {
     const LifKernelParams p = at_tau(params, tau);
     const uint32_t i = blockIdx.x * BLOCK + threadIdx.x;
-    uint32_t n_nonzero = 0;
-    int64_t sum_of_levels = 0;
+    Counted counted;
     if (i < n_windows) {
         uint32_t rows = (w.height + SIZE - 1) / SIZE, columns = (w.width + SIZE - 1) / SIZE;
         uint32_t image = i / (rows * columns);
@@ -49,15 +48,14 @@ __device__ void lif_pool_fwd(T *__restrict__ y_seq, count_t *counts, const T *__
                     float k = level(h, p);
                     float s = spike(k, p);
                     v[j] = reset(h, s, p);
-                    n_nonzero += s != 0.0f;
-                    sum_of_levels += k == k ? int(k) : 0;
+                    count_spike(counted, k);
                     sum += s;
                 }
             }
             if (pooled.is_covered) store(&y_seq[t * pooled.n + pooled.at], sum * pooled.scale);
         }
     }
-    if (counts) add_counts(counts, n_nonzero, sum_of_levels);
+    if (counts) add_counts(counts, counted);
 }
 
 #define LIF_POOL_KERNEL(T, name, SIZE)                                                             \

@@ -12,10 +12,10 @@ struct SurrogateParams {
     float height, slope, offset, centre, spacing, inv_spacing;
 };
 
-// 2^x for x <= 0, NaN for NaN; Real::exp2_of_negative in src/real.rs.
+// 2^x for x <= 0, at least 2^-100, NaN for NaN; Real::exp2_of_negative in src/real.rs.
 __device__ inline float exp2_of_negative(float x) {
     const float round = 12582912.0f; // 1.5 * 2^23
-    x = x < -125.0f ? -125.0f : x;
+    x = x < -100.0f ? -100.0f : x;
     float shifted = x + round;
     float f = x - (shifted - round);
     float p = 1.5353362e-4f;

@@ -2,31 +2,96 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use candle_core::{Device, Tensor, WithDType};
+use candle_core::{Device, Tensor};
 use pulp::Arch;
 
 use crate::{Real, Result, read};
 
-/// Lanes summed side by side; the order of additions is fixed by it.
+/// Lanes summed side by side.
 const LANES: usize = 16;
+/// Elements summed in `f64` before they are added to a [`Sum`]. A sum of 1,024 spikes of up to 16 bits,
+/// multiples of 2⁻³⁹ as `f32`, is exact in `f64`.
+const BLOCK: usize = 1024;
 
-/// Number of non-zero elements and sum of all of them, in one pass. NaN counts as non-zero and
-/// makes the sum NaN.
-pub fn count<T: Real>(values: &[T]) -> (u64, f64) {
+/// A sum that does not depend on the order of additions, as far as twice the digits of an `f64` hold it:
+/// the sum and what its roundings lost (Knuth's two-sum).
+///
+/// The rule for what is not finite, on every device: a sum that has met NaN or an infinity is NaN.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Sum {
+    value: f64,
+    rest: f64,
+}
+
+impl Sum {
+    /// The sum as an `f64`.
+    pub fn value(&self) -> f64 {
+        self.value
+    }
+
+    /// Adds a number.
+    pub fn add(&mut self, x: f64) {
+        let (value, lost) = two_sum(self.value, x);
+        *self = if value.is_finite() {
+            let (value, rest) = two_sum(value, lost + self.rest);
+            Self { value, rest }
+        } else {
+            Self { value: f64::NAN, rest: 0.0 }
+        };
+    }
+
+    /// Adds what was summed elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        self.add(other.value);
+        self.add(other.rest);
+    }
+}
+
+impl From<f64> for Sum {
+    fn from(value: f64) -> Self {
+        let mut sum = Self::default();
+        sum.add(value);
+        sum
+    }
+}
+
+/// `a + b` rounded, and what was rounded off.
+fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let b_of_sum = sum - a;
+    (sum, (a - (sum - b_of_sum)) + (b - b_of_sum))
+}
+
+/// Number of non-zero elements and sum of all of them, in one pass. NaN counts as non-zero.
+pub fn count<T: Real>(values: &[T]) -> (u64, Sum) {
     Arch::new().dispatch(|| {
-        let (chunks, rest) = values.as_chunks::<LANES>();
-        let (mut n, mut sum) = ([0_u32; LANES], [T::zero(); LANES]);
-        for chunk in chunks {
-            for ((n, sum), v) in n.iter_mut().zip(&mut sum).zip(chunk) {
-                *n += u32::from(*v != T::zero());
-                *sum += *v;
+        let (mut n, mut total) = (0, Sum::default());
+        for block in values.chunks(BLOCK) {
+            let (mut n_lanes, mut sum) = ([0_u32; LANES], [0.0_f64; LANES]);
+            let (chunks, rest) = block.as_chunks::<LANES>();
+            for chunk in chunks {
+                for ((n, sum), v) in n_lanes.iter_mut().zip(&mut sum).zip(chunk) {
+                    *n += u32::from(*v != T::zero());
+                    *sum += v.as_f64();
+                }
             }
+            for ((n, sum), v) in n_lanes.iter_mut().zip(&mut sum).zip(rest) {
+                *n += u32::from(*v != T::zero());
+                *sum += v.as_f64();
+            }
+            n += u64::from(n_lanes.into_iter().sum::<u32>());
+            total.add(sum.into_iter().sum());
         }
-        for ((n, sum), v) in n.iter_mut().zip(&mut sum).zip(rest) {
-            *n += u32::from(*v != T::zero());
-            *sum += *v;
-        }
-        (n.into_iter().map(u64::from).sum(), sum.into_iter().map(WithDType::to_f64).sum())
+        (n, total)
+    })
+}
+
+/// Number of non-zero elements. NaN counts as non-zero.
+pub fn n_nonzero<T: Real>(values: &[T]) -> usize {
+    Arch::new().dispatch(|| {
+        let of_block =
+            |block: &[T]| block.iter().map(|v| u32::from(*v != T::zero())).sum::<u32>() as usize;
+        values.chunks(BLOCK).map(of_block).sum()
     })
 }
 
@@ -38,7 +103,7 @@ pub struct Count {
     /// Elements that are not zero.
     pub n_nonzero: u64,
     /// Sum of the elements.
-    pub sum: f64,
+    pub sum: Sum,
 }
 
 /// Counts at several positions, which stay on the device that they are made on until they are
@@ -115,7 +180,7 @@ impl Counts {
         let of_position = &mut self.lock().counts[position];
         of_position.n_elements += values.len() as u64;
         of_position.n_nonzero += n_nonzero;
-        of_position.sum += sum;
+        of_position.sum.merge(&sum);
     }
 
     /// The counts at all positions; waits for the device.
@@ -138,15 +203,52 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::count;
+    use super::{Sum, count, n_nonzero};
 
     #[test]
     fn counts_and_sums_any_length() {
-        for length in [0, 1, 15, 16, 17, 100] {
+        for length in [0, 1, 15, 16, 17, 100, 1023, 1024, 1025, 5000] {
             let values: Vec<f32> = (0..length).map(|i| (i % 3) as f32).collect();
-            let want = values.iter().filter(|v| **v != 0.0).count() as u64;
-            assert_eq!(count(&values), (want, values.iter().map(|v| f64::from(*v)).sum()));
+            let want = values.iter().filter(|v| **v != 0.0).count();
+            let sum: f64 = values.iter().map(|v| f64::from(*v)).sum();
+            let (n, got) = count(&values);
+            assert_eq!((n, got.value()), (want as u64, sum));
+            assert_eq!(n_nonzero(&values), want);
         }
-        assert_eq!(count(&[f32::NAN]).0, 1);
+        assert_eq!((count(&[f32::NAN]).0, n_nonzero(&[f32::NAN])), (1, 1));
+    }
+
+    #[test]
+    fn ten_million_spikes_are_summed_exactly_whatever_the_order() {
+        for bits in [1, 2, 8, 16] {
+            let levels = ((1_u32 << bits) - 1) as f32;
+            let n = 10_000_000_usize;
+            let of = |i: usize| (i * 7919 % (levels as usize + 1)) as f32 / levels;
+            let values: Vec<f32> = (0..n).map(of).collect();
+            // In units of 2^-39, of which each spike is a multiple.
+            let unit = 2.0_f64.powi(39);
+            let units: i128 = values.iter().map(|s| (f64::from(*s) * unit) as i128).sum();
+            let want = units as f64 / unit;
+            assert_eq!(count(&values).1.value(), want, "{bits} bits");
+            // In pieces that are no whole blocks, from the last to the first.
+            let mut sum = Sum::default();
+            values.chunks(777).rev().for_each(|piece| sum.merge(&count(piece).1));
+            assert_eq!(sum, count(&values).1, "{bits} bits");
+        }
+    }
+
+    #[test]
+    fn a_sum_that_has_met_what_is_not_finite_is_nan() {
+        for x in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut values = vec![1.0; 3000];
+            values[1500] = x;
+            let (n, sum) = count(&values);
+            assert!(n == 3000 && sum.value().is_nan());
+            let mut more = Sum::from(1.0);
+            more.merge(&sum);
+            more.add(1.0);
+            assert!(more.value().is_nan());
+        }
+        assert!(Sum::from(f64::INFINITY).value().is_nan());
     }
 }

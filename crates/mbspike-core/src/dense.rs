@@ -140,7 +140,7 @@ impl WithSimd for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let n_vectors = self.y.len() / S::F32_LANES;
         let mut vector = 0;
         while vector < n_vectors {
@@ -165,9 +165,9 @@ impl Forward<'_> {
     /// Every index must be a row of the weights, rows as long as `y`, and `y` must hold the
     /// vectors `vector..vector + N`.
     #[inline(always)]
-    unsafe fn columns<S: Simd, const N: usize>(&self, simd: S, vector: usize) -> usize {
+    unsafe fn columns<S: Simd, const N: usize>(&mut self, simd: S, vector: usize) -> usize {
         let (stride, first) = (self.y.len(), vector * S::F32_LANES);
-        let y = self.y.as_ptr().cast_mut();
+        let y = self.y.as_mut_ptr();
         let mut acc = [simd.splat_f32s(0.0); N];
         for (n, acc) in acc.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
@@ -186,7 +186,7 @@ impl Forward<'_> {
             }
         }
         for (n, acc) in acc.into_iter().enumerate() {
-            // SAFETY: the caller's promise; `self.y` is a mutable borrow.
+            // SAFETY: the caller's promise.
             unsafe { y.add(first + n * S::F32_LANES).cast::<S::f32s>().write_unaligned(acc) };
         }
         N

@@ -6,6 +6,7 @@
 //! * [`spike`]: the spike function alone, for neurons that are put together from tensor operations.
 //! * [`Surrogate`]: the derivatives that stand for that of the spike function.
 //! * [`philox`] and [`poisson`]: counter-based random numbers and Poisson spike trains.
+//! * [`Real`]: the types of numbers, and the smallest that is [carried](carry) on.
 //! * [`cuda`]: how the CUDA kernels are launched; candle operations do so with the feature `cuda`.
 //!
 //! Every kernel has a slice-level function that needs no tensor library, a candle operation on
@@ -15,6 +16,7 @@
 
 pub mod activity;
 mod bf16;
+mod carried;
 mod code;
 pub mod conv;
 pub mod cuda;
@@ -31,6 +33,7 @@ mod surrogate;
 mod tensor;
 
 pub use bf16::{bf16_gradient, bf16_operand, round_to_bf16};
+pub use carried::{carried, carried_gradient, carried_square, carry, copy_carried, n_subnormal};
 pub use code::InputCode;
 pub use device::DeviceName;
 pub use error::{Error, Result};

@@ -146,7 +146,7 @@ impl SpikeFunction {
             return T::nan();
         }
         let ds = self.surrogate.derivative(h, self.levels, theta, self.shift_at(theta));
-        T::of(ds * self.scale())
+        T::of(ds * self.scale()).carried()
     }
 
     fn threshold_derivative<T: Real>(&self, h: T, v_threshold: T) -> T {
@@ -155,7 +155,7 @@ impl SpikeFunction {
             return T::nan();
         }
         let ds = self.surrogate.threshold_derivative(h, self.levels, theta, self.shift);
-        T::of(ds * self.scale())
+        T::of(ds * self.scale()).carried()
     }
 }
 
@@ -171,6 +171,11 @@ fn round_ties_even<T: Real>(q: T) -> T {
     } else {
         down
     }
+}
+
+/// A gradient through a slope that is [carried](Real::carried), carried on.
+fn through<T: Real>(slope: T, grad: T) -> T {
+    (slope * grad.carried()).carried()
 }
 
 /// `f` of each pair of elements, in parallel.
@@ -203,7 +208,7 @@ impl Fixed {
         let function = self.function;
         let grad_h = read::<T, _>(h, |h| {
             read::<T, _>(grad, |grad| {
-                Ok(zip_map(h, grad, |h, g| g * function.derivative(h, theta)))
+                Ok(zip_map(h, grad, |h, g| through(function.derivative(h, theta), g)))
             })
         })?;
         write(grad_h, h.dims())
@@ -255,7 +260,7 @@ impl Given {
             read::<T, _>(h, |h| {
                 read::<T, _>(theta, |theta| {
                     let slope = zip_map(h, theta, derivative);
-                    read::<T, _>(grad, |grad| Ok(zip_map(&slope, grad, |d, g| d * g)))
+                    read::<T, _>(grad, |grad| Ok(zip_map(&slope, grad, through)))
                 })
             })
         };

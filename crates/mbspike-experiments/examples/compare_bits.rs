@@ -10,9 +10,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use mbspike_experiments::observer::Observer;
-use mbspike_experiments::results::EpochRecord;
 use mbspike_experiments::run::{Options, run_sweep};
 use mbspike_experiments::sweep::{Point, Sweep};
+use mbspike_results::EpochRecord;
 
 const CONFIG: &str = r#"
 name = "compare-bits"

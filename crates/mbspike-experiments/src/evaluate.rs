@@ -9,8 +9,8 @@ use mbspike_lif::{Activity, Loss, Network};
 use rayon::ThreadPool;
 
 use crate::config::Config;
+use crate::error::Error;
 use crate::observer::Observer;
-use crate::run::Error;
 use crate::sweep::Point;
 
 /// The epoch whose spikes samples are evaluated with: always the same, so that an accuracy is a

@@ -1,136 +1,255 @@
-//! The folders of sweeps and runs: who writes to them, and whether they belong to a config.
+//! Which folder a run is in, and whether what is there belongs to it.
 
-use std::fs::TryLockError;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::STATE_FILE;
-use crate::results::SUMMARY_FILE;
-use crate::run::{CONFIG_FILE, Error, SWEEP_FILE};
-use crate::sweep::Point;
+use candle_core::Device;
+use mbspike_core::DeviceName;
+use mbspike_results::files::{CONFIG_FILE, RUN_FILE, STATE_FILE, SUMMARY_FILE, SWEEP_FILE};
+use mbspike_results::files::{read_toml, sub_folders};
+use mbspike_results::{
+    Difference, Identity, Lock, Plan, PlannedRun, read_json, read_summary, write_json,
+};
 
-/// Settings that decide when and where something is done, but not the results.
-const FREE_KEYS: [&str; 4] =
-    ["dataset.path", "train.tensorboard", "train.checkpoint_every", "train.checkpoint_every_s"];
+use crate::checkpoint::checksum_of_weights;
+use crate::error::Error;
+use crate::sweep::{Point, Sweep};
+use crate::train::Learner;
 
-/// The right to write to a folder. It ends with the value, or with the process, however that ends.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    _file: std::fs::File,
+/// A run and the folder that it is in, or will be.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// The run; its `id` is the name of the folder.
+    pub point: Point,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Which run it is.
+    pub identity: Identity,
+    /// The kind of device that it is computed on.
+    pub device: &'static str,
 }
 
-impl Lock {
-    /// Takes the lock, or fails if another process has it.
-    pub(crate) fn try_lock(folder: &Path) -> Result<Self, Error> {
-        let (path, file) = Self::open(folder)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::Locked(folder.to_owned())),
-            Err(TryLockError::Error(error)) => Err(Self::named(&path, &error)),
+/// The kind of a device: those of one kind compute the same bits.
+pub(crate) fn kind(device: DeviceName) -> &'static str {
+    match device {
+        DeviceName::Cpu => "cpu",
+        DeviceName::Cuda(_) => "cuda",
+    }
+}
+
+impl Place {
+    /// What `run.json` holds.
+    pub(crate) fn planned(&self) -> PlannedRun {
+        let Point { id, values, repeat, config, .. } = &self.point;
+        PlannedRun {
+            id: id.clone(),
+            identity: self.identity.clone(),
+            values: values.clone(),
+            repeat: *repeat,
+            device: self.device.to_owned(),
+            bits: config.neuron.bits,
+            layer_bits: config.neuron.layer_bits.clone().unwrap_or_default(),
         }
     }
 
-    /// Takes the lock as soon as no other process has it.
-    pub(crate) fn wait(folder: &Path) -> Result<Self, Error> {
-        let (path, file) = Self::open(folder)?;
-        file.lock().map_err(|error| Self::named(&path, &error))?;
-        Ok(Self { _file: file })
+    /// Whether the run is over.
+    ///
+    /// # Errors
+    /// If its config is not what it was, or it was interrupted and is not to be resumed.
+    pub(crate) fn is_over(&self, resume: bool) -> Result<bool, Error> {
+        let is_started = self.folder.join(STATE_FILE).exists();
+        let is_over = self.folder.join(SUMMARY_FILE).exists();
+        if is_started || is_over {
+            check_config(&self.folder)?;
+        }
+        if is_started && !is_over && !resume {
+            return Err(Error::Interrupted(self.folder.clone()));
+        }
+        Ok(is_over)
     }
 
-    fn open(folder: &Path) -> Result<(PathBuf, std::fs::File), Error> {
-        let path = folder.join(".lock");
-        let mut options = fs_err::OpenOptions::new();
-        let file = options.create(true).truncate(false).write(true).open(&path)?;
-        Ok((path, file.into_parts().0))
-    }
-
-    fn named(path: &Path, error: &std::io::Error) -> Error {
-        let message = format!("cannot lock {}: {error}", path.display());
-        std::io::Error::new(error.kind(), message).into()
+    /// Takes what was swept now into the record of a run that is over: it may have been started alone.
+    fn adopt(&self) -> Result<(), Error> {
+        let file = self.folder.join(SUMMARY_FILE);
+        if !file.exists() {
+            return Ok(());
+        }
+        let before = read_summary(&file)?;
+        let mut after = before.clone();
+        after.values.extend(self.point.values.clone());
+        after.group.clone_from(&self.identity.group);
+        after.id.clone_from(&self.point.id);
+        if after != before {
+            let _lock = Lock::try_lock(&self.folder)?;
+            write_json(&file, &after)?;
+        }
+        Ok(())
     }
 }
 
-/// Writes `sweep.toml`, unless the folder holds another experiment. The part `[sweep]` may differ:
-/// a sweep may be extended.
-pub(crate) fn write_sweep(folder: &Path, resolved: &toml::Table) -> Result<(), Error> {
-    let path = folder.join(SWEEP_FILE);
-    if path.exists() {
-        let there = read_table(&path)?;
-        let without_sweep = |table: &toml::Table| {
-            let mut table = table.clone();
-            table.remove("sweep");
-            table
-        };
-        check_same(&path, &without_sweep(&there), &without_sweep(resolved))?;
+/// The places of a sweep's runs in its folder: those where they are already, whatever they are called
+/// there, or new ones. To be called under the folder's lock.
+pub(crate) fn find(
+    folder: &Path,
+    sweep: &Sweep,
+    device: &'static str,
+) -> Result<Vec<Place>, Error> {
+    let mut places = Vec::new();
+    for point in &sweep.points {
+        let identity = point.identity(device)?;
+        let mut point = point.clone();
+        point.id = point.id_of(&identity);
+        places.push(Place { folder: folder.join(&point.id), point, identity, device });
     }
-    let text = toml::to_string(resolved)?;
-    mbspike_files::write(&path, |file| file.write_all(text.as_bytes()))?;
-    Ok(())
-}
-
-/// Whether the run in `folder` is over.
-///
-/// # Errors
-/// If it was written by another config, or was interrupted and is not to be resumed.
-pub(crate) fn is_over(folder: &Path, point: &Point, resume: bool) -> Result<bool, Error> {
-    let path = folder.join(CONFIG_FILE);
-    let is_started = folder.join(STATE_FILE).exists();
-    let is_over = folder.join(SUMMARY_FILE).exists();
-    if path.exists() && (is_started || is_over) {
-        // Through text, as what is there was: in memory an f32 has other digits than in the file.
-        let here = parse_table(&path, &point.config.to_toml()?)?;
-        check_same(&path, &read_table(&path)?, &here)?;
+    let mut there = Existing::read(folder)?;
+    if places.iter().any(|place| !there.by_run.contains_key(&place.identity.run)) {
+        there.resolve_again();
     }
-    if is_started && !is_over && !resume {
-        return Err(Error::Interrupted(folder.to_owned()));
-    }
-    Ok(is_over)
-}
-
-/// Reads a TOML file.
-pub(crate) fn read_table(path: &Path) -> Result<toml::Table, Error> {
-    parse_table(path, &fs_err::read_to_string(path)?)
-}
-
-fn parse_table(path: &Path, text: &str) -> Result<toml::Table, Error> {
-    text.parse().map_err(|error: toml::de::Error| {
-        let message = format!("{}: {}", path.display(), error.message());
-        std::io::Error::new(std::io::ErrorKind::InvalidData, message).into()
-    })
-}
-
-/// Refuses two configs that differ in a key that decides results.
-fn check_same(path: &Path, there: &toml::Table, here: &toml::Table) -> Result<(), Error> {
-    let (there, here) = (flatten(there), flatten(here));
-    let value = |table: &[(String, String)], key: &str| {
-        table.iter().find(|(other, _)| other == key).map(|(_, value)| value.clone())
-    };
-    for (key, _) in there.iter().chain(&here) {
-        let (a, b) = (value(&there, key), value(&here, key));
-        if a != b && !FREE_KEYS.contains(&key.as_str()) {
-            let or_absent = |value: Option<String>| value.unwrap_or_else(|| "absent".to_owned());
+    for place in &mut places {
+        if let Some(folder) = there.by_run.get(&place.identity.run) {
+            place.point.id = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            place.folder.clone_from(folder);
+            place.adopt()?;
+        } else if let Some(run) = there.folders.get(&place.folder) {
             return Err(Error::OtherConfig {
-                path: path.to_owned(),
-                key: key.clone(),
-                there: or_absent(a),
-                here: or_absent(b),
+                path: place.folder.join(CONFIG_FILE),
+                key: "run".to_owned(),
+                there: run.clone(),
+                here: place.identity.run.clone(),
             });
         }
     }
-    Ok(())
+    Ok(places)
 }
 
-/// Dotted keys and values, in the order of the table.
-fn flatten(table: &toml::Table) -> Vec<(String, String)> {
-    fn visit(prefix: &str, table: &toml::Table, into: &mut Vec<(String, String)>) {
-        for (key, value) in table {
-            let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-            match value {
-                toml::Value::Table(inner) => visit(&key, inner, into),
-                value => into.push((key, value.to_string())),
+/// The runs in a folder that have something to lose.
+#[derive(Default)]
+struct Existing {
+    /// The identity that each was started with.
+    folders: BTreeMap<PathBuf, String>,
+    by_run: BTreeMap<String, PathBuf>,
+    repeats: BTreeMap<PathBuf, (u32, String)>,
+}
+
+impl Existing {
+    fn read(folder: &Path) -> Result<Self, Error> {
+        let mut there = Self::default();
+        let mut runs = sub_folders(folder)?;
+        runs.retain(|run| {
+            let has = |file: &str| run.join(file).is_file();
+            has(CONFIG_FILE) && (has(STATE_FILE) || has(SUMMARY_FILE))
+        });
+        // Of two that are one run, that which is over counts.
+        runs.sort_by_key(|run| !run.join(SUMMARY_FILE).is_file());
+        for run in runs {
+            let (identity, repeat, device) = if let Some(planned) = read_planned(&run)? {
+                (planned.identity, planned.repeat, planned.device)
+            } else {
+                let (repeat, device) = (repeat_before(&run)?, "cpu".to_owned());
+                let config = read_toml(&run.join(CONFIG_FILE))?;
+                (Identity::of(&config, repeat, &device), repeat, device)
+            };
+            there.by_run.entry(identity.run.clone()).or_insert_with(|| run.clone());
+            there.repeats.insert(run.clone(), (repeat, device));
+            there.folders.insert(run, identity.run);
+        }
+        Ok(there)
+    }
+
+    /// Knows the runs by their configs as this version resolves them, too: another may have written keys
+    /// that are called otherwise now, or lacked some.
+    fn resolve_again(&mut self) {
+        for (run, (repeat, device)) in &self.repeats {
+            let Ok(sweep) = Sweep::read(&run.join(CONFIG_FILE), &[]) else { continue };
+            let Some(point) = sweep.points.first() else { continue };
+            let point = Point { repeat: *repeat, ..point.clone() };
+            if let Ok(identity) = point.identity(device) {
+                self.by_run.entry(identity.run).or_insert_with(|| run.clone());
             }
         }
     }
-    let mut flat = Vec::new();
-    visit("", table, &mut flat);
-    flat
+}
+
+/// What a run's `run.json` says; `None` if it is from before version 0.2.
+fn read_planned(run: &Path) -> Result<Option<PlannedRun>, Error> {
+    let path = run.join(RUN_FILE);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let remedy = "put it back from a copy, or remove the run's folder";
+    Ok(Some(read_json(&path, remedy)?))
+}
+
+/// Which repeat a run from before version 0.2 is.
+pub(crate) fn repeat_before(run: &Path) -> Result<u32, Error> {
+    let summary = run.join(SUMMARY_FILE);
+    if summary.is_file() {
+        return Ok(read_summary(&summary)?.repeat);
+    }
+    let name = run.file_name().unwrap_or_default().to_string_lossy();
+    let number = name.split('_').find_map(|part| part.strip_prefix("rep-")?.parse().ok());
+    Ok(number.unwrap_or(1))
+}
+
+/// Refuses a run's config that is not the one it was started with.
+fn check_config(run: &Path) -> Result<(), Error> {
+    let Some(planned) = read_planned(run)? else { return Ok(()) };
+    let path = run.join(CONFIG_FILE);
+    let identity = Identity::of(&read_toml(&path)?, planned.repeat, &planned.device);
+    if identity == planned.identity { Ok(()) } else { Err(Error::EditedConfig(path)) }
+}
+
+/// The run that is in a folder, with changes from the command line.
+///
+/// # Errors
+/// If there is no config, it is wrong, or it is not what the run was started with.
+pub(crate) fn read_point(run: &Path, settings: &[String]) -> Result<Point, Error> {
+    let sweep = Sweep::read(&run.join(CONFIG_FILE), settings)?;
+    check_config(run)?;
+    let mut points = sweep.points.into_iter();
+    Ok(points.next().expect("a config without a sweep is one run"))
+}
+
+/// Writes the plan of a sweep, unless the folder holds another experiment. The part `[sweep]` may differ:
+/// a sweep may be extended. To be called under the folder's lock.
+pub(crate) fn check_sweep(folder: &Path, sweep: &Sweep) -> Result<(), Error> {
+    let Some(Difference { key, there, here }) = Plan::difference(folder, &sweep.resolved)? else {
+        return Ok(());
+    };
+    let or_absent = |value: Option<String>| value.unwrap_or_else(|| "absent".to_owned());
+    let (path, there, here) = (folder.join(SWEEP_FILE), or_absent(there), or_absent(here));
+    Err(Error::OtherConfig { path, key, there, here })
+}
+
+/// Writes the plan of a sweep. To be called under the folder's lock.
+pub(crate) fn write_plan(folder: &Path, sweep: &Sweep, places: &[Place]) -> Result<(), Error> {
+    let plan = Plan {
+        name: sweep.name.clone(),
+        config: toml::to_string(&sweep.resolved)?,
+        runs: places.iter().map(Place::planned).collect(),
+    };
+    // A plan that is damaged is written anew.
+    if Plan::read(folder).ok().flatten().as_ref() != Some(&plan)
+        || !folder.join(SWEEP_FILE).is_file()
+    {
+        plan.write(folder)?;
+    }
+    Ok(())
+}
+
+/// Writes the weights of a run that is over anew if they are gone or damaged and its state is there.
+pub(crate) fn mend_weights(place: &Place, device: &Device) -> Result<(), Error> {
+    let Place { point, folder, .. } = place;
+    if !folder.join(STATE_FILE).is_file() {
+        return Ok(());
+    }
+    let expected = read_summary(&folder.join(SUMMARY_FILE))?.weights;
+    let there = checksum_of_weights(folder)?;
+    let has_file = folder.join(mbspike_results::files::CHECKPOINT_FILE).is_file();
+    let is_whole = if expected.is_some() { there == expected } else { has_file };
+    if !is_whole {
+        let _lock = Lock::try_lock(folder)?;
+        Learner::new(&point.config, device)?.load(folder)?;
+    }
+    Ok(())
 }

@@ -1,23 +1,22 @@
-//! Experiments on multi-bit spiking networks: from a config to runs, results and figures.
+//! Experiments on multi-bit spiking networks: from a config to runs and their records.
 #![warn(missing_docs)]
 
 pub mod bench;
 pub mod checkpoint;
 pub mod config;
-pub mod curves;
 pub mod energy;
+mod error;
 pub mod evaluate;
-pub mod figure;
 mod folder;
+pub mod migrate;
+pub mod neuron;
 pub mod observer;
+mod pool;
 pub mod quantize;
-pub mod report;
-pub mod results;
 pub mod run;
 mod summary;
 pub mod sweep;
-pub mod table;
-pub mod tensorboard;
 pub mod train;
 
+pub use error::Error;
 pub use summary::environment;

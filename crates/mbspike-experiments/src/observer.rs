@@ -1,7 +1,9 @@
 //! What training tells about itself while it goes on. Drawing it is the business of whoever
 //! listens.
 
-use crate::results::{EpochRecord, Summary};
+use mbspike_results::{EpochRecord, Summary};
+
+use crate::error::Error;
 use crate::sweep::Point;
 
 /// A training iteration that is done.
@@ -78,7 +80,7 @@ pub enum RunEnd<'a> {
     /// It was asked to stop and has left a checkpoint.
     Stopped,
     /// It failed.
-    Failed(&'a crate::run::Error),
+    Failed(&'a Error),
 }
 
 /// Hears nothing.

@@ -13,8 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use mbspike_data::Loader;
+use mbspike_files::seal;
 use mbspike_lif::integer::{IntegerConfig, IntegerNetwork, IntegerWeights};
 use mbspike_lif::{InputRange, Network, Precision, Quantization};
+use mbspike_results::{Lock, write_json};
 use rayon::ThreadPool;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -22,16 +24,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, CHECKPOINT_FILE, Error as FileError};
 use crate::config::Config;
+use crate::error::Error;
 use crate::evaluate::{self, EPOCH, evaluate, n_correct_of};
-use crate::folder::Lock;
+use crate::folder::read_point;
 use crate::observer::Observer;
-use crate::run::{CONFIG_FILE, Error, thread_pool};
-use crate::sweep::{Point, Sweep};
+use crate::pool::thread_pool;
+use crate::sweep::Point;
 
 /// The network of whole numbers, in the folder of its run.
 pub const QUANTIZED_FILE: &str = "quantized.safetensors";
-/// The accuracies of [`QuantizationReport::variants`], beside it.
-pub const VARIANTS_FILE: &str = "quantized.json";
+pub use mbspike_results::conversion::{VARIANTS_FILE, VariantKind};
 
 /// The metadata entries.
 const FORMAT: (&str, &str) = ("format", "mbspike-int8");
@@ -52,6 +54,12 @@ pub struct QuantizationReport {
     pub variants: Vec<Variant>,
 }
 
+/// What [`VARIANTS_FILE`] holds.
+#[derive(Serialize)]
+struct Saved<'a> {
+    variants: &'a [Variant],
+}
+
 /// A network's accuracy in one arithmetic.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variant {
@@ -61,35 +69,6 @@ pub struct Variant {
     pub precision: Option<Precision>,
     /// Share of test samples classified as their label, in `0..=1`.
     pub test_accuracy: f64,
-}
-
-/// An arithmetic that a trained network is evaluated in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum VariantKind {
-    /// As the run's config says.
-    AsTrained,
-    /// Weights, operands and neurons in f32; absent if that is how it was trained.
-    F32,
-    /// Operands of products rounded to bf16; absent if that is how it was trained.
-    Bf16,
-    /// Weights rounded to int8; inputs and neurons in f32.
-    Int8Weights,
-    /// Whole numbers throughout.
-    Integer,
-}
-
-impl VariantKind {
-    /// What it is, in words.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AsTrained => "as trained",
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16 operands",
-            Self::Int8Weights => "int8 weights, f32 neurons",
-            Self::Integer => "integers throughout",
-        }
-    }
 }
 
 /// What [`evaluate_quantized`] finds.
@@ -119,8 +98,7 @@ pub fn quantize_run(
     observer: &dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Option<QuantizationReport>, Error> {
-    let sweep = Sweep::read(&folder.join(CONFIG_FILE), settings)?;
-    let Some(point) = sweep.points.first() else { return Ok(None) };
+    let point = &read_point(folder, settings)?;
     let config = &point.config;
     let trained = load(folder, config)?;
     let _lock = Lock::try_lock(folder)?;
@@ -177,8 +155,7 @@ pub fn quantize_run(
 
     let file = folder.join(QUANTIZED_FILE);
     save(&file, &integer)?;
-    let text = serde_json::to_vec_pretty(&variants).map_err(std::io::Error::from)?;
-    mbspike_files::write(&folder.join(VARIANTS_FILE), |file| file.write_all(&text))?;
+    write_json(&folder.join(VARIANTS_FILE), &Saved { variants: &variants })?;
     Ok(Some(QuantizationReport {
         folder: folder.to_owned(),
         file,
@@ -186,18 +163,6 @@ pub fn quantize_run(
         network: integer.config().clone(),
         variants,
     }))
-}
-
-/// The accuracies that [`quantize_run`] found for the run in `folder`; `None` if it was not converted.
-///
-/// # Errors
-/// If the file cannot be read or is damaged.
-pub(crate) fn read_variants(folder: &Path) -> crate::results::Result<Option<Vec<Variant>>> {
-    let path = folder.join(VARIANTS_FILE);
-    if !path.is_file() {
-        return Ok(None);
-    }
-    crate::results::read_json(&path).map(Some)
 }
 
 /// Evaluates the network that [`quantize_run`] saved in `folder` on the run's test set; `None` if
@@ -211,8 +176,7 @@ pub fn evaluate_quantized(
     observer: &dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Option<QuantizedEvaluation>, Error> {
-    let sweep = Sweep::read(&folder.join(CONFIG_FILE), settings)?;
-    let Some(point) = sweep.points.first() else { return Ok(None) };
+    let point = &read_point(folder, settings)?;
     let file = folder.join(QUANTIZED_FILE);
     let integer = read(&file)?;
     let arch = &point.config.network.arch;
@@ -309,6 +273,10 @@ fn save(file: &Path, network: &IntegerNetwork) -> Result<(), FileError> {
     let metadata =
         HashMap::from([(FORMAT.0.to_owned(), FORMAT.1.to_owned()), (NETWORK.to_owned(), config)]);
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(fail)?;
+    let (bytes, _) = seal::seal_safetensors(&bytes).map_err(|error| FileError::Content {
+        path: file.to_owned(),
+        message: error.to_string(),
+    })?;
     mbspike_files::write(file, |file| file.write_all(&bytes))?;
     Ok(())
 }
@@ -318,6 +286,8 @@ fn read(file: &Path) -> Result<IntegerNetwork, Error> {
     let bytes = fs_err::read(file)?;
     let fail = |message: String| FileError::Content { path: file.to_owned(), message };
     let damaged = |error| fail(format!("not a whole safetensors file: {error}"));
+    seal::check_safetensors(&bytes)
+        .map_err(|error| fail(format!("{error}; convert the run again: mbspike quantize")))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
     let metadata = header.metadata().clone().unwrap_or_default();

@@ -1,8 +1,8 @@
 //! Runs of a sweep, each in a folder of its own.
 //!
-//! `<out>/<name>/` holds `sweep.toml`, `results.csv` and `results.parquet` and one folder for each
-//! run: `config.toml`, `metrics.jsonl`, `checkpoint.safetensors`, `state.safetensors`, and, once the
-//! run is over, `summary.json`. A run that is over is never run again.
+//! `<out>/<name>/` holds `sweep.toml`, `plan.json`, `results.csv` and `results.parquet` and one folder for
+//! each run: `config.toml`, `run.json`, `metrics.jsonl`, `checkpoint.safetensors`, `state.safetensors`,
+//! and, once the run is over, `summary.json`. A run that is over is never run again.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,81 +11,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mbspike_core::DeviceName;
 use mbspike_data::{Dataset, DatasetConfig};
 use mbspike_lif::Network;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use mbspike_results::files::{CHECKPOINT_FILE, RUN_FILE, STATE_FILE, SUMMARY_FILE};
+use mbspike_results::{Lock, Status, Summary, read_summaries, read_summary, table, write_json};
+use rayon::ThreadPoolBuilder;
 use serde::Serialize;
 
-use crate::checkpoint::{self, CHECKPOINT_FILE, STATE_FILE};
-use crate::evaluate::{self, evaluate};
-use crate::folder::{self, Lock};
+use crate::checkpoint;
+use crate::evaluate::{self, Evaluation, evaluate};
+use crate::folder::{self, Place};
 use crate::observer::{Observer, RunEnd};
-use crate::results::{self, SUMMARY_FILE, Status, Summary};
 use crate::summary::summarize;
 use crate::sweep::{Point, Shard, Sweep};
-use crate::table;
 use crate::train::{End, Setting, Trainer};
 
-/// The resolved config of a sweep, in its folder.
-pub const SWEEP_FILE: &str = "sweep.toml";
-/// The resolved config of a run, in its folder.
-pub const CONFIG_FILE: &str = "config.toml";
-
-/// What running can fail with.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A file could not be read or written; the message names it.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// A config could not be read.
-    #[error(transparent)]
-    Config(#[from] crate::sweep::Error),
-    /// A config could not be written as TOML.
-    #[error("a config cannot be written as TOML")]
-    Write(#[from] toml::ser::Error),
-    /// The device to compute on is not there, or a kernel refused something.
-    #[error(transparent)]
-    Device(#[from] mbspike_core::Error),
-    /// Data could not be loaded.
-    #[error(transparent)]
-    Data(#[from] mbspike_data::Error),
-    /// The network refused something.
-    #[error(transparent)]
-    Network(#[from] mbspike_lif::Error),
-    /// The tensor library's own error.
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
-    /// A checkpoint could not be saved or loaded.
-    #[error(transparent)]
-    Checkpoint(#[from] checkpoint::Error),
-    /// Results could not be read or written.
-    #[error(transparent)]
-    Results(#[from] results::Error),
-    /// Threads could not be started.
-    #[error("cannot start the threads of a run")]
-    Threads(#[from] rayon::ThreadPoolBuildError),
-    /// Another process writes to the folder.
-    #[error("{}: another process is writing to this run folder", .0.display())]
-    Locked(PathBuf),
-    /// A folder holds results of another config.
-    #[error(
-        "{}: written by another config: `{key}` is {there} there, but {here} here; choose another \
-         name or another folder (--out)",
-        path.display()
-    )]
-    OtherConfig {
-        /// The config in the folder.
-        path: PathBuf,
-        /// The first key that differs.
-        key: String,
-        /// Its value in the folder.
-        there: String,
-        /// Its value now.
-        here: String,
-    },
-    /// A folder holds a run that was interrupted.
-    #[error("{}: holds a run that was interrupted; go on with --resume, or remove it", .0.display())]
-    Interrupted(PathBuf),
-}
+pub use crate::error::Error;
+pub use crate::pool::thread_pool;
+pub use mbspike_results::files::{CONFIG_FILE, SWEEP_FILE};
 
 /// How to run a sweep.
 #[derive(Debug, Clone)]
@@ -157,20 +98,25 @@ pub fn run_sweep(
     let device = options.device.open()?;
     let folder = options.out.join(&sweep.name);
     fs_err::create_dir_all(&folder)?;
-    let is_mine = |(position, _): &(usize, &Point)| options.shard.has(*position);
-    let points: Vec<&Point> =
-        sweep.points.iter().enumerate().filter(is_mine).map(|(_, point)| point).collect();
-    {
+    let places = {
         let _lock = Lock::wait(&folder)?;
-        folder::write_sweep(&folder, &sweep.resolved)?;
-    }
+        folder::check_sweep(&folder, sweep)?;
+        let places = folder::find(&folder, sweep, folder::kind(options.device))?;
+        folder::write_plan(&folder, sweep, &places)?;
+        places
+    };
+    let is_mine = |(position, _): &(usize, &Place)| options.shard.has(*position);
+    let places: Vec<&Place> =
+        places.iter().enumerate().filter(is_mine).map(|(_, place)| place).collect();
     let mut to_run = Vec::new();
-    for &point in &points {
-        if !folder::is_over(&folder.join(&point.id), point, options.resume)? {
-            to_run.push(point);
+    for &place in &places {
+        if !place.is_over(options.resume)? {
+            to_run.push(place);
+        } else if options.resume {
+            folder::mend_weights(place, &device)?;
         }
     }
-    observer.on_sweep_start(points.len(), points.len() - to_run.len());
+    observer.on_sweep_start(places.len(), places.len() - to_run.len());
     let datasets = load_datasets(&to_run)?;
 
     let n_jobs = options.jobs.clamp(1, to_run.len().max(1));
@@ -181,7 +127,8 @@ pub fn run_sweep(
         let pool = Arc::new(ThreadPoolBuilder::new().num_threads(n_threads).build()?);
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&point) = to_run.get(index) else { return Ok(()) };
+            let Some(&place) = to_run.get(index) else { return Ok(()) };
+            let point = &place.point;
             let outcome = if stop.load(Ordering::Relaxed) {
                 Outcome::Stopped
             } else {
@@ -194,7 +141,7 @@ pub fn run_sweep(
                     observer,
                     stop,
                 };
-                let outcome = match run_point(point, &folder.join(&point.id), setting) {
+                let outcome = match run_place(place, setting) {
                     Ok(outcome) => outcome,
                     Err(error) => Outcome::Failed(error),
                 };
@@ -215,7 +162,7 @@ pub fn run_sweep(
             Err(panic) => std::panic::resume_unwind(panic),
         })
     })?;
-    if to_run.is_empty() && !points.is_empty() {
+    if to_run.is_empty() && !places.is_empty() {
         write_tables(&folder)?;
     }
 
@@ -225,14 +172,14 @@ pub fn run_sweep(
     for (index, outcome) in outcomes {
         match outcome {
             Outcome::Over(_) => {}
-            Outcome::Stopped => report.stopped.push(to_run[index].id.clone()),
-            Outcome::Failed(error) => report.failed.push((to_run[index].id.clone(), error)),
+            Outcome::Stopped => report.stopped.push(to_run[index].point.id.clone()),
+            Outcome::Failed(error) => report.failed.push((to_run[index].point.id.clone(), error)),
         }
     }
-    for point in points {
-        let file = folder.join(&point.id).join(SUMMARY_FILE);
+    for place in places {
+        let file = place.folder.join(SUMMARY_FILE);
         if file.exists() {
-            report.summaries.push(results::read_summary(&file)?);
+            report.summaries.push(read_summary(&file)?);
         }
     }
     Ok(report)
@@ -255,29 +202,30 @@ impl Outcome {
 }
 
 /// Runs one point in its folder, from the last checkpoint there if there is one.
-fn run_point(point: &Point, folder: &Path, setting: Setting<'_>) -> Result<Outcome, Error> {
+fn run_place(place: &Place, setting: Setting<'_>) -> Result<Outcome, Error> {
+    let Place { point, folder, .. } = place;
     fs_err::create_dir_all(folder)?;
     let _lock = Lock::try_lock(folder)?;
     if !folder.join(STATE_FILE).exists() {
         let config = point.config.to_toml()?;
         mbspike_files::write(&folder.join(CONFIG_FILE), |file| file.write_all(config.as_bytes()))?;
+        write_json(&folder.join(RUN_FILE), &place.planned())?;
     }
     let mut trainer = Trainer::new(point, folder, setting)?;
     let end = trainer.train()?;
     if end == End::Stopped {
         return Ok(Outcome::Stopped);
     }
-    let summary = summarize(point, folder, &trainer, &end, setting)?;
-    let json = serde_json::to_vec_pretty(&summary).map_err(std::io::Error::from)?;
-    mbspike_files::write(&folder.join(SUMMARY_FILE), |file| file.write_all(&json))?;
+    let summary = summarize(place, &trainer, &end, setting)?;
+    write_json(&folder.join(SUMMARY_FILE), &summary)?;
     Ok(Outcome::Over(Box::new(summary)))
 }
 
 /// Loads each dataset once.
-fn load_datasets(points: &[&Point]) -> Result<Vec<(DatasetConfig, Dataset)>, Error> {
+fn load_datasets(places: &[&Place]) -> Result<Vec<(DatasetConfig, Dataset)>, Error> {
     let mut datasets: Vec<(DatasetConfig, Dataset)> = Vec::new();
-    for point in points {
-        let config = &point.config.dataset;
+    for place in places {
+        let config = &place.point.config.dataset;
         if !datasets.iter().any(|(loaded, _)| loaded == config) {
             datasets.push((config.clone(), mbspike_data::load(config)?));
         }
@@ -293,7 +241,7 @@ fn dataset_of<'a>(point: &Point, datasets: &'a [(DatasetConfig, Dataset)]) -> &'
 /// Writes the tables of all runs in `folder` that are over, also those of other processes.
 fn write_tables(folder: &Path) -> Result<(), Error> {
     let _lock = Lock::wait(folder)?;
-    let summaries = results::read_summaries(folder)?;
+    let summaries = read_summaries(folder)?;
     table::write(folder, &summaries)?;
     Ok(())
 }
@@ -334,8 +282,7 @@ pub fn evaluate_run(
     observer: &dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Option<EvaluationReport>, Error> {
-    let sweep = Sweep::read(&folder.join(CONFIG_FILE), settings)?;
-    let Some(point) = sweep.points.first() else { return Ok(None) };
+    let point = &folder::read_point(folder, settings)?;
     let config = &point.config;
     let mut network = Network::new(&config.network_config(), config.seed, &device.open()?)?;
     checkpoint::load_weights(&folder.join(CHECKPOINT_FILE), &network)?;
@@ -347,6 +294,12 @@ pub fn evaluate_run(
     let mut on_batch = |n_done| observer.on_evaluation(point, n_done, loader.n_batches());
     let loss = config.loss();
     let evaluation = evaluate(&mut network, &loader, loss, &pool, stop, &mut on_batch)?;
+    if let Some(Evaluation { loss, .. }) = evaluation
+        && !loss.is_finite()
+    {
+        let path = folder.join(CHECKPOINT_FILE);
+        return Err(Error::NotFinite { path, what: "the test loss", value: loss });
+    }
     Ok(evaluation.map(|evaluation| EvaluationReport {
         folder: folder.to_owned(),
         n_samples: loader.set().len(),
@@ -358,9 +311,4 @@ pub fn evaluate_run(
         nonzero_rate: evaluation.activity.nonzero_rate(),
         mean_spike: evaluation.activity.mean_value(),
     }))
-}
-
-/// A pool of as many threads as rayon would take: `RAYON_NUM_THREADS`, or the cores.
-pub fn thread_pool() -> Result<Arc<ThreadPool>, Error> {
-    Ok(Arc::new(ThreadPoolBuilder::new().build()?))
 }

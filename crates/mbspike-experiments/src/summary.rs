@@ -1,23 +1,26 @@
 //! A run's summary, from its records.
 
-use std::path::Path;
-
-use crate::results::{
-    DatasetSummary, Environment, EpochRecord, METRICS_FILE, Record, Status, Summary, read_metrics,
+use mbspike_results::files::METRICS_FILE;
+use mbspike_results::{
+    DatasetSummary, Environment, EpochRecord, Record, Status, Summary, median, read_metrics,
 };
-use crate::run::Error;
-use crate::sweep::Point;
+
+use crate::config::Config;
+use crate::energy::Counter;
+use crate::error::Error;
+use crate::folder::Place;
 use crate::train::{End, Setting, Trainer};
 
 /// Sums up a run that is over.
 pub(crate) fn summarize(
-    point: &Point,
-    folder: &Path,
+    place: &Place,
     trainer: &Trainer<'_>,
     end: &End,
     setting: Setting<'_>,
 ) -> Result<Summary, Error> {
-    let records = read_metrics(&folder.join(METRICS_FILE))?;
+    let point = &place.point;
+    let mark = trainer.metrics_mark();
+    let records = read_metrics(&place.folder.join(METRICS_FILE), Some(&mark))?;
     let mut step_times = Vec::new();
     let (mut time_s, mut waited_s) = (0.0, 0.0);
     let mut epochs: Vec<&EpochRecord> = Vec::new();
@@ -43,7 +46,10 @@ pub(crate) fn summarize(
         values: point.values.clone(),
         repeat: point.repeat,
         seed: point.config.seed,
+        group: place.identity.group.clone(),
+        device: place.device.to_owned(),
         bits: point.config.neuron.bits,
+        layer_bits: point.config.neuron.layer_bits.clone().unwrap_or_default(),
         time_steps: point.config.encoder.time_steps,
         n_epochs: epochs.len() as u64,
         n_iterations: trainer.progress().iterations,
@@ -57,9 +63,14 @@ pub(crate) fn summarize(
         final_nonzero_rate: last.map_or_else(Vec::new, |epoch| epoch.test_nonzero_rate.clone()),
         final_mean_spike: last.map_or_else(Vec::new, |epoch| epoch.test_mean_spike.clone()),
         median_step_time_s: median(step_times),
+        first_steps_median_s: median(trainer.progress().first_step_times_s.clone()),
+        last_steps_median_s: median(trainer.progress().last_step_times_s.iter().copied().collect()),
         loader_share: (time_s > 0.0).then(|| waited_s / time_s),
         wall_time_s: trainer.progress().wall_time_s,
         n_parameters: parameters.iter().map(|p| p.var.elem_count() as u64).sum(),
+        dense_macs: dense_macs(&point.config)?,
+        metrics: Some(mark),
+        weights: trainer.progress().weights.clone(),
         status: match end {
             End::Finished | End::Stopped => Status::Finished,
             End::Diverged(_) => Status::Diverged,
@@ -77,6 +88,12 @@ pub(crate) fn summarize(
         },
         environment: environment(setting.pool.current_num_threads(), setting.commit),
     })
+}
+
+/// Multiply-adds of each layer of weights for one sample and one time step, if nothing were zero.
+pub(crate) fn dense_macs(config: &Config) -> Result<Vec<u64>, Error> {
+    let counter = Counter::of_run(config)?;
+    Ok(counter.counts().layers.iter().map(|layer| layer.dense_macs).collect())
 }
 
 /// What a program that was built from `commit` runs on, with `threads` threads.
@@ -108,27 +125,4 @@ fn cpu_features() -> Vec<String> {
         features.push("neon".to_owned());
     }
     features
-}
-
-/// The middle value, or the mean of the two in the middle.
-pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    match n {
-        0 => None,
-        n if n.is_multiple_of(2) => Some(f64::midpoint(values[n / 2 - 1], values[n / 2])),
-        n => Some(values[n / 2]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median;
-
-    #[test]
-    fn a_median_is_the_middle_value() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
-        assert_eq!(median(vec![]), None);
-    }
 }

@@ -18,11 +18,15 @@
 //! [`repeat_seed`]`(seed, r)`: it does not depend on the swept values, so that all points of one
 //! repeat start from the same seed and see the same samples in the same order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::path::Path;
 
+use mbspike_results::{Identity, Names};
+use sha2::{Digest, Sha256};
+
 use crate::config::document::{Entry, Node, Value};
+use crate::config::origin::Origin;
 use crate::config::{Config, ConfigError};
 
 /// All runs of one config file.
@@ -40,8 +44,11 @@ pub struct Sweep {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     /// Name of the run's folder: swept values, bits first and the others by their keys, repeat and
-    /// the start of the config's hash, as in `bits-2_T-10_rep-03_1f3a9c`.
+    /// the start of its identity, as in `bits-2_T-10_rep-03_1f3a9c`. It is for presentation: which run a
+    /// run is, its [`Identity`] says.
     pub id: String,
+    /// The swept values in the name.
+    pub(crate) label: String,
     /// The config of this run alone.
     pub config: Config,
     /// The swept values: dotted key to value.
@@ -107,26 +114,25 @@ impl Sweep {
                 return Err(ConfigError::of_argument(setting, message).into());
             }
         }
+        let names = Names::of(combinations.iter().flatten().map(|entry| entry.key.as_str()));
         let mut points = Vec::new();
+        let mut seen: HashMap<String, &Assignment> = HashMap::new();
         for assignment in &combinations {
             let mut point = root.clone();
             for entry in assignment {
                 point.set(&entry.key, entry.node.clone())?;
             }
             let config = Config::read(&point)?;
+            refuse_bits_without_effect(&config, assignment, &point)?;
             for repeat in 1..=repeats {
                 let seed = repeat_seed(config.seed, repeat);
-                points.push(Point::new(Config { seed, ..config.clone() }, assignment, repeat)?);
-            }
-        }
-        let mut ids = BTreeSet::new();
-        for (point, assignment) in
-            points.iter().zip(combinations.iter().flat_map(|c| vec![c; repeats as usize]))
-        {
-            if !ids.insert(&point.id) {
-                let origin = assignment.first().map_or(&root.origin, |entry| &entry.origin);
-                let message = format!("sweep: the run {} is there twice", point.id);
-                return Err(ConfigError::new(origin.clone(), message).into());
+                let config = Config { seed, ..config.clone() };
+                let point = Point::new(config, assignment, repeat, &names)?;
+                let identity = point.identity(CPU)?;
+                if let Some(first) = seen.insert(identity.run, assignment) {
+                    return Err(twice(&root, first, assignment).into());
+                }
+                points.push(point);
             }
         }
         let name = points.first().map_or_else(String::new, |point| point.config.name.clone());
@@ -134,23 +140,102 @@ impl Sweep {
     }
 }
 
+/// The kind of device that an identity is of as long as nothing is computed.
+const CPU: &str = "cpu";
+
+/// Two combinations of swept values that are one run.
+fn twice(root: &Node, first: &Assignment, second: &Assignment) -> ConfigError {
+    // The values in which they differ: the others say nothing of which is which.
+    let place = |assignment: &Assignment, other: &Assignment| {
+        let is_own = |entry: &&Entry| !other.iter().any(|o| o.node.origin == entry.node.origin);
+        let own = assignment.iter().find(is_own).or(assignment.first());
+        own.map_or_else(|| root.origin.clone(), |entry| entry.node.origin.clone())
+    };
+    let text = |assignment: &Assignment| {
+        let value = |entry: &Entry| format!("{} = {}", entry.key, entry.node.to_toml());
+        assignment.iter().map(value).collect::<Vec<_>>().join(", ")
+    };
+    let at = ConfigError::new(place(first, second), "").place();
+    let message = format!(
+        "sweep: {} is there twice: {} ({at}) is the same run; take one of them out",
+        text(second),
+        text(first),
+    );
+    ConfigError::new(place(second, first), message)
+}
+
+/// Refuses swept bits where each layer has bits of its own.
+fn refuse_bits_without_effect(
+    config: &Config,
+    assignment: &Assignment,
+    root: &Node,
+) -> Result<(), ConfigError> {
+    let swept = |key: &str| assignment.iter().find(|entry| entry.key == key);
+    let (Some(bits), Some(_)) = (swept("neuron.bits"), &config.neuron.layer_bits) else {
+        return Ok(());
+    };
+    let origin = swept("neuron.layer_bits")
+        .map_or_else(|| root.origin_of("neuron.layer_bits").clone(), |e| e.node.origin.clone());
+    let at = ConfigError::new(origin, "").place();
+    let message = format!(
+        "sweep: `neuron.bits` is of no use beside `neuron.layer_bits` ({at}), which gives each layer its \
+         own; sweep `neuron.layer_bits`"
+    );
+    Err(ConfigError::new(bits.origin.clone(), message))
+}
+
+/// Bytes of a swept value in a folder's name; a longer one is cut and marked by its hash.
+const MAX_VALUE: usize = 40;
+/// Bytes of all swept values in a folder's name.
+const MAX_LABEL: usize = 160;
+
+/// A text in at most so many bytes: cut where it is longer, with a part of its hash, so that two texts
+/// with one beginning stay apart.
+fn bounded(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let hash = hex::encode(&Sha256::digest(text)[..3]);
+    let end = (0..max - hash.len()).rev().find(|&at| text.is_char_boundary(at));
+    format!("{}~{hash}", &text[..end.unwrap_or(0)])
+}
+
 impl Point {
-    fn new(config: Config, assignment: &Assignment, repeat: u32) -> Result<Self, Error> {
+    fn new(
+        config: Config,
+        assignment: &Assignment,
+        repeat: u32,
+        names: &Names,
+    ) -> Result<Self, Error> {
         // Bits first, then by key: a run has one name, in whatever order a file names what is swept.
         let mut entries: Vec<&Entry> = assignment.iter().collect();
         entries.sort_by_key(|entry| (entry.key != "neuron.bits", &entry.key));
-        let mut id = String::new();
+        let mut label = String::new();
         for entry in entries {
-            let label = match entry.key.as_str() {
-                "encoder.time_steps" => "T",
-                key => key.rsplit('.').next().unwrap_or(key),
-            };
-            let _ = write!(id, "{label}-{}_", label_of(&entry.node));
+            let value = bounded(&label_of(&entry.node), MAX_VALUE);
+            let _ = write!(label, "{}-{value}_", names.name(&entry.key));
         }
-        let hash = config.hash()?;
-        let _ = write!(id, "rep-{repeat:02}_{}", &hash[..6]);
+        if label.len() > MAX_LABEL {
+            label = format!("{}_", bounded(&label, MAX_LABEL));
+        }
         let values = assignment.iter().map(|entry| (entry.key.clone(), json(&entry.node)));
-        Ok(Self { id, values: values.collect(), config, repeat })
+        let values = values.collect();
+        let mut point = Self { id: String::new(), label, values, config, repeat };
+        point.id = point.id_of(&point.identity(CPU)?);
+        Ok(point)
+    }
+
+    /// Which run it is on a kind of device, `cpu` or `cuda`.
+    ///
+    /// # Errors
+    /// If the config cannot be written as TOML.
+    pub fn identity(&self, device: &str) -> Result<Identity, Error> {
+        Ok(Identity::of(&self.config.to_table()?, self.repeat, device))
+    }
+
+    /// The name of its folder.
+    pub(crate) fn id_of(&self, identity: &Identity) -> String {
+        format!("{}rep-{:02}_{}", self.label, self.repeat, identity.short())
     }
 }
 
@@ -205,7 +290,7 @@ fn read_sweep(sweep: Entry) -> Result<(u32, Vec<Assignment>), ConfigError> {
     };
     let mut repeats = 1;
     let mut combinations: Vec<Assignment> = vec![vec![]];
-    let mut swept: Vec<String> = vec![];
+    let mut swept: Vec<(String, Origin)> = vec![];
     for entry in entries {
         let axis: Vec<Assignment> = match (entry.key.as_str(), entry.node.value) {
             ("repeats", value) => {
@@ -237,17 +322,31 @@ fn read_sweep(sweep: Entry) -> Result<(u32, Vec<Assignment>), ConfigError> {
         let mut keys: Vec<_> = axis.iter().flatten().map(|entry| entry.key.clone()).collect();
         keys.sort_unstable();
         keys.dedup();
+        let mut swept_here = vec![];
         for key in keys {
             if ["name", "sweep"].contains(&key.split('.').next().unwrap_or_default()) {
                 let message = format!("sweep: `{key}` cannot be swept");
                 return Err(ConfigError::new(entry.origin, message));
             }
-            if swept.contains(&key) {
-                let message = format!("sweep: `{key}` is swept twice");
-                return Err(ConfigError::new(entry.origin, message));
+            let is_within = |outer: &str, inner: &str| {
+                inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'))
+            };
+            for (other, origin) in &swept {
+                let at = ConfigError::new(origin.clone(), "").place();
+                if *other == key {
+                    let message = format!("sweep: `{key}` is swept twice, first at {at}");
+                    return Err(ConfigError::new(entry.origin, message));
+                }
+                if is_within(other, &key) || is_within(&key, other) {
+                    let message = format!(
+                        "sweep: `{key}` and `{other}` ({at}) are swept, but one is a part of the other"
+                    );
+                    return Err(ConfigError::new(entry.origin, message));
+                }
             }
-            swept.push(key);
+            swept_here.push((key, entry.origin.clone()));
         }
+        swept.append(&mut swept_here);
         if combinations.len().saturating_mul(axis.len()) > MAX_RUNS {
             return Err(ConfigError::new(
                 entry.origin,
@@ -264,7 +363,26 @@ fn read_sweep(sweep: Entry) -> Result<(u32, Vec<Assignment>), ConfigError> {
 
 fn zipped_point(point: Node) -> Result<Assignment, ConfigError> {
     match point.value {
-        Value::Table(entries) if !entries.is_empty() => Ok(entries),
+        Value::Table(entries) if !entries.is_empty() => {
+            for (i, entry) in entries.iter().enumerate() {
+                let is_part = |other: &&Entry| {
+                    let (a, b) = (&entry.key, &other.key);
+                    a == b
+                        || a.strip_prefix(b.as_str()).is_some_and(|rest| rest.starts_with('.'))
+                        || b.strip_prefix(a.as_str()).is_some_and(|rest| rest.starts_with('.'))
+                };
+                if let Some(other) = entries[..i].iter().find(is_part) {
+                    let at = ConfigError::new(other.origin.clone(), "").place();
+                    let message = format!(
+                        "sweep.point: `{}` and `{}` ({at}) are set, but one is a part of the other or the \
+                         same",
+                        entry.key, other.key
+                    );
+                    return Err(ConfigError::new(entry.origin.clone(), message));
+                }
+            }
+            Ok(entries)
+        }
         _ => Err(ConfigError::new(point.origin, "sweep.point: expected a table of dotted keys")),
     }
 }
@@ -278,7 +396,6 @@ fn label_of(node: &Node) -> String {
         Value::String(value) => value
             .chars()
             .map(|c| if c.is_alphanumeric() || "-.+".contains(c) { c } else { '-' })
-            .take(40)
             .collect(),
         Value::Array(nodes) => nodes.iter().map(label_of).collect::<Vec<_>>().join("-"),
         Value::Table(entries) => {

@@ -10,16 +10,18 @@ use mbspike_core::activity::Counts;
 use mbspike_data::{Batch, Dataset, Loader, LoaderConfig};
 use mbspike_lif::optim::{Ema, Optimizer, clip_grad_norm};
 use mbspike_lif::{Activity, DeferredStep, Network, StepKey};
+use mbspike_results::curves::SMOOTHING_WINDOW;
+use mbspike_results::files::{METRICS_FILE, STATE_FILE};
+use mbspike_results::tensorboard::EventLog;
+use mbspike_results::{EpochRecord, MetricsLog, MetricsMark, Record, WindowRecord, read_metrics};
 use rayon::ThreadPool;
 
-use crate::checkpoint::{self, Progress, STATE_FILE, Tally};
-use crate::curves::SMOOTHING_WINDOW;
+use crate::checkpoint::{self, Progress, Tally};
+use crate::config::Config;
+use crate::error::Error;
 use crate::evaluate::{self, Evaluation, evaluate, n_correct_of};
 use crate::observer::{Iteration, Observer};
-use crate::results::{EpochRecord, METRICS_FILE, MetricsLog, Record, WindowRecord, read_metrics};
-use crate::run::Error;
 use crate::sweep::Point;
-use crate::tensorboard::EventLog;
 
 /// What a run trains with, besides its config.
 #[derive(Clone, Copy)]
@@ -82,15 +84,13 @@ impl<'a> Trainer<'a> {
     /// A run from its start, or from the last checkpoint in `folder` if there is one.
     pub fn new(point: &'a Point, folder: &'a Path, setting: Setting<'a>) -> Result<Self, Error> {
         let config = &point.config;
-        let network = Network::new(&config.network_config(), config.seed, setting.device)?;
-        let mut optimizer = Optimizer::new(config.train.optimizer, network.parameters())?;
-        let mut ema =
-            config.train.ema.map(|decay| Ema::new(decay, network.parameters())).transpose()?;
+        let mut learner = Learner::new(config, setting.device)?;
         let progress = if folder.join(STATE_FILE).exists() {
-            checkpoint::load_state(folder, &network, &mut optimizer, ema.as_mut())?
+            learner.load(folder)?
         } else {
             Progress::default()
         };
+        let Learner { network, optimizer, ema } = learner;
         setting.observer.on_run_start(point, progress.iterations);
         let train_loader = LoaderConfig {
             encoder: config.encoder.clone(),
@@ -105,9 +105,9 @@ impl<'a> Trainer<'a> {
         let prepared = |loader| evaluate::prepared(loader, point, setting.pool, setting.observer);
         let (train_loader, test_loader) = (prepared(train_loader)?, prepared(test_loader)?);
         let metrics_file = folder.join(METRICS_FILE);
-        let metrics = MetricsLog::open(&metrics_file, progress.metrics_bytes)?;
+        let metrics = progress.open_metrics(&metrics_file)?;
         let events = if config.train.tensorboard {
-            let records = read_metrics(&metrics_file)?;
+            let records = read_metrics(&metrics_file, Some(&metrics.mark()))?;
             Some(EventLog::create(folder, &records, network.positions())?)
         } else {
             None
@@ -267,6 +267,7 @@ impl<'a> Trainer<'a> {
             tally.time_s += time_s;
             tally.waited_s += waited_s;
         }
+        self.progress.add_step_time(time_s);
         self.progress.wall_time_s += time_s;
     }
 
@@ -368,15 +369,50 @@ impl<'a> Trainer<'a> {
             || train.checkpoint_every_s.is_some_and(|s| self.saved.elapsed().as_secs_f64() >= s)
     }
 
-    /// Saves weights and state.
+    /// Saves weights, then the state that names them: the checkpoint is made when that is there.
     fn save(&mut self) -> Result<(), Error> {
-        self.progress.metrics_bytes = self.metrics.sync()?;
+        let mark = self.metrics.sync()?;
+        self.progress.metrics_bytes = mark.bytes;
+        self.progress.metrics_checksum = Some(mark.checksum);
+        let ema = self.ema.as_mut();
+        let weights = checkpoint::save_averaged_weights(self.folder, &self.network, ema)?;
+        self.progress.weights = Some(weights);
         let (ema, progress) = (self.ema.as_ref(), &self.progress);
         checkpoint::save_state(self.folder, &self.network, &self.optimizer, ema, progress)?;
-        self.swap_averages()?;
-        let saved = checkpoint::save_weights(self.folder, &self.network);
-        self.swap_averages()?;
         self.saved = Instant::now();
-        Ok(saved?)
+        Ok(())
+    }
+
+    /// What belongs to the run of `metrics.jsonl`.
+    pub fn metrics_mark(&self) -> MetricsMark {
+        self.metrics.mark()
+    }
+}
+
+/// What learns: all that a state is of.
+pub(crate) struct Learner {
+    network: Network,
+    optimizer: Optimizer,
+    ema: Option<Ema>,
+}
+
+impl Learner {
+    /// As a run starts.
+    pub(crate) fn new(config: &Config, device: &Device) -> Result<Self, Error> {
+        let network = Network::new(&config.network_config(), config.seed, device)?;
+        let optimizer = Optimizer::new(config.train.optimizer, network.parameters())?;
+        let ema =
+            config.train.ema.map(|decay| Ema::new(decay, network.parameters())).transpose()?;
+        Ok(Self { network, optimizer, ema })
+    }
+
+    /// Goes on from the state in a run's folder, whose weights are written anew where they are not those
+    /// that belong to it.
+    pub(crate) fn load(&mut self, folder: &Path) -> Result<Progress, Error> {
+        let Self { network, optimizer, ema } = self;
+        let mut progress = checkpoint::load_state(folder, network, optimizer, ema.as_mut())?;
+        let weights = checkpoint::mend_weights(folder, network, ema.as_mut(), &progress)?;
+        progress.weights = Some(weights);
+        Ok(progress)
     }
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use mbspike_core::DeviceName;
-use mbspike_experiments::energy::{self, EnergySweep, OPERATIONS_FILE, Options};
-use mbspike_experiments::figure::draw_energy;
+use mbspike_experiments::energy::{self, Options};
 use mbspike_experiments::observer::NullObserver;
 use mbspike_experiments::run::{self, evaluate_run, run_sweep};
 use mbspike_experiments::sweep::Sweep;
+use mbspike_results::energy::{EnergySweep, OPERATIONS_FILE, save};
 
 const CONFIG: &str = r#"
 name = "energy"
@@ -78,7 +78,7 @@ fn a_sweep_is_counted_once_compared_with_one_bit_and_drawn() {
     let dense = [28 * 28 * 4 * 9, 14 * 14 * 6 * 36, 7 * 7 * 6 * 10].map(f64::from);
     let rates = run.summary.final_nonzero_rate.iter();
     let operations: f64 = dense.iter().zip(rates).map(|(f, rate)| f * rate).sum();
-    assert!((run.inference_mac.0 / (operations * 2.0 * 4.6) - 1.0).abs() < 1e-9);
+    assert!((run.inference_mac.unwrap().0 / (operations * 2.0 * 4.6) - 1.0).abs() < 1e-9);
     let training = run.training.unwrap();
     assert_eq!((training.energy_c, training.reached), (2.0 * 5.0, false));
 
@@ -88,29 +88,19 @@ fn a_sweep_is_counted_once_compared_with_one_bit_and_drawn() {
     assert_eq!(estimate()[3].counts, run.counts);
     assert_eq!(std::fs::metadata(&kept).unwrap().modified().unwrap(), before);
 
-    let [csv, operations] = energy::save(&folder, &runs).unwrap();
+    let [csv, operations] = save(&folder, &runs).unwrap();
     let n_lines = |path: &Path| std::fs::read_to_string(path).unwrap().lines().count();
     // Eqs. 5.1 to 5.3, two models on CMOS and three chips; three layers.
     assert_eq!((n_lines(&csv), n_lines(&operations)), (1 + 4 * 8, 1 + 4 * 3));
     let sweep = EnergySweep::of(runs);
     assert_eq!(sweep.labels(), ["1 bit, T = 3", "2 bit, T = 2"]);
     assert_eq!(sweep.reference_label(), "1 bit, T = 3");
-    let relative = sweep.normalized(|group| group.values(|run| Some(run.inference_mac.0)));
-    let of_one_bit = relative[0].as_ref().unwrap();
-    assert!((of_one_bit.iter().sum::<f64>() / 2.0 - 1.0).abs() < 1e-12);
-    assert_eq!(relative[1].as_ref().unwrap().len(), 2);
-
-    let files = draw_energy(&folder, &sweep).unwrap();
-    assert_eq!(files.len(), 2 * 7, "{files:?}");
-    let svg = |name: &str| std::fs::read_to_string(folder.join("figures").join(name)).unwrap();
-    assert!(svg("energy-training.svg").contains("not reached by every repeat"));
-    let accuracy = svg("energy-accuracy.svg");
-    for text in
-        ["test accuracy (%)", "energy on loihi2 (µJ)", "time on loihi2 (ms)", "training, eq. 5.1"]
-    {
-        assert!(accuracy.contains(text), "{text}");
-    }
-    assert!(svg("energy-models-normalized.svg").contains("memory-aware, cmos-45nm"));
+    let inference = |i: usize| sweep.groups[i].repeats(|run| Some(run.inference_mac?.0));
+    assert_eq!(inference(0).ratio_to(&inference(0)).unwrap().value, 1.0);
+    let ratio = inference(1).ratio_to(&inference(0)).unwrap();
+    assert!(ratio.n == 2 && ratio.half_width.is_some(), "{ratio:?}");
+    // No run reaches 90 %: a ratio of two bounds says nothing.
+    assert_eq!(sweep.groups[1].training().ratio_to(&sweep.groups[0].training()), None);
 }
 
 #[test]

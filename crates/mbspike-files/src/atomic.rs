@@ -35,7 +35,10 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) ->
     content(&mut writer).map_err(|error| named(&error))?;
     let temporary = writer.into_inner().map_err(|error| named(error.error()))?;
     temporary.as_file().sync_all().map_err(|error| named(&error))?;
-    temporary.persist(path).map_err(|error| named(&error.error))?;
+    let (_, temporary) = temporary.into_parts();
+    fs_err::rename(&temporary, path).map_err(|error| named(&error))?;
+    // It has another name now, under which it stays.
+    temporary.keep().map_err(|error| named(&error.error))?;
     // Brings the renamed entry of the folder to the disk.
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;

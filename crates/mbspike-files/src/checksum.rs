@@ -52,6 +52,39 @@ impl Checksum {
     }
 }
 
+/// The checksum of bytes that come one after the other.
+#[derive(Clone)]
+pub struct RunningChecksum(Digest<'static, u64, Table<16>>);
+
+impl RunningChecksum {
+    /// Of no bytes.
+    pub fn new() -> Self {
+        Self(CRC.digest())
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Of all bytes so far.
+    pub fn checksum(&self) -> Checksum {
+        Checksum(self.0.clone().finalize())
+    }
+}
+
+impl Default for RunningChecksum {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for RunningChecksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RunningChecksum").field(&self.checksum()).finish()
+    }
+}
+
 impl From<u64> for Checksum {
     fn from(value: u64) -> Self {
         Self(value)
@@ -74,7 +107,17 @@ impl FromStr for Checksum {
 
 #[cfg(test)]
 mod tests {
-    use super::Checksum;
+    use super::{Checksum, RunningChecksum};
+
+    #[test]
+    fn a_running_checksum_is_that_of_all_bytes_so_far() {
+        let mut running = RunningChecksum::new();
+        assert_eq!(running.checksum(), Checksum::of(b""));
+        running.update(b"1234");
+        assert_eq!(running.checksum(), Checksum::of(b"1234"));
+        running.update(b"56789");
+        assert_eq!(running.checksum(), Checksum::of(b"123456789"));
+    }
 
     #[test]
     fn it_is_the_published_crc_64_xz() {

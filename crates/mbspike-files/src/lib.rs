@@ -3,6 +3,7 @@
 
 mod atomic;
 mod checksum;
+pub mod seal;
 
 pub use atomic::{is_partial, remove_partial, write};
-pub use checksum::Checksum;
+pub use checksum::{Checksum, RunningChecksum};

@@ -7,7 +7,7 @@ use mbspike_core::activity::Counts;
 use mbspike_core::conv::{MAX_KERNEL, conv2d};
 use mbspike_core::lif::{LifOptions, lif_multi_step_with, lif_multi_step_with_v};
 use mbspike_core::pool::{PoolKind, pool2d};
-use mbspike_core::{bf16_gradient, bf16_operand};
+use mbspike_core::{bf16_gradient, bf16_operand, carried, carried_gradient};
 
 use crate::dropout;
 use crate::network::{Built, BuiltLif, Norm};
@@ -74,7 +74,7 @@ fn forward(
 ) -> Result<(Tensor, Counts)> {
     let config = &network.config;
     let dtype = if config.precision == Precision::F64 { DType::F64 } else { DType::F32 };
-    let mut seq = x_seq.to_dtype(dtype)?.to_device(&network.device)?;
+    let mut seq = carried(&x_seq.to_dtype(dtype)?.to_device(&network.device)?)?;
     let activity = Counts::new(network.positions().len(), &network.device)?;
     activity.add(0, &seq)?;
     let mut position = 0;
@@ -100,7 +100,7 @@ fn forward(
                     x = x.broadcast_add(&bias.reshape((1, bias.elem_count(), 1, 1))?)?;
                 }
                 if let Some(norm) = norm {
-                    x = normalize(network, *norm, &x, training.is_some())?;
+                    x = normalize(network, *norm, &carried_gradient(&x)?, training.is_some())?;
                 }
                 let mut dims = vec![n_steps, batch_size];
                 dims.extend_from_slice(&x.dims()[1..]);
@@ -209,7 +209,7 @@ fn normalize(network: &Network, norm: Norm, x: &Tensor, training: bool) -> Resul
     let parameter = |i: usize| network.parameters[i].var.as_tensor().clone();
     let buffer = |i: usize| network.buffers[i].var.as_tensor().clone();
     let mean = buffer(norm.mean);
-    let norm = BatchNorm::new_with_momentum(
+    let layer = BatchNorm::new_with_momentum(
         mean.elem_count(),
         mean,
         buffer(norm.variance),
@@ -218,7 +218,14 @@ fn normalize(network: &Network, norm: Norm, x: &Tensor, training: bool) -> Resul
         NORM_EPSILON,
         NORM_MOMENTUM,
     )?;
-    Ok(norm.forward_t(x, training)?)
+    let y = layer.forward_t(x, training)?;
+    if training {
+        // The statistics of a channel that nothing reaches any more decay to 0.
+        for buffer in [norm.mean, norm.variance].map(|i| &network.buffers[i].var) {
+            buffer.set(&carried(&buffer.as_detached_tensor())?)?;
+        }
+    }
+    Ok(y)
 }
 
 /// Multiplies by a mask that is the same at all steps.
@@ -235,12 +242,13 @@ fn drop(seq: &Tensor, p: f64, index: usize, key: StepKey) -> Result<Tensor> {
     Ok(seq.broadcast_mul(&mask)?)
 }
 
-/// A weight as an operand: quantized where the network is.
+/// A weight as an operand: quantized where the network is, and without subnormal numbers, which a
+/// file of weights may have.
 fn weight_operand(network: &Network, weight: usize) -> Result<Tensor> {
-    let weight = network.parameters[weight].var.as_tensor();
+    let weight = carried(network.parameters[weight].var.as_tensor())?;
     match network.config.quantization {
-        Quantization::None => operand(network.config.precision, weight),
-        Quantization::Int8 => operand(network.config.precision, &fake_quantized(weight)?),
+        Quantization::None => operand(network.config.precision, &weight),
+        Quantization::Int8 => operand(network.config.precision, &fake_quantized(&weight)?),
     }
 }
 

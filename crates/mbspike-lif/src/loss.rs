@@ -211,9 +211,12 @@ fn cross_entropy_of<T: Real>(
     check_lengths(grad_logits, logits, target);
     // A NaN is never the largest; the exponentials bring it back into the loss.
     let largest = logits.iter().fold(T::neg_infinity(), |a, x| if *x > a { *x } else { a });
+    let smallest = T::SMALLEST.ln();
     let mut sum = T::zero();
     for (grad, x) in grad_logits.iter_mut().zip(logits) {
-        *grad = (*x - largest).exp();
+        let below = *x - largest;
+        // As `carried`, without making what it would not carry.
+        *grad = if below < smallest { T::zero() } else { below.exp() };
         sum += *grad;
     }
     let log_sum = sum.ln();

@@ -1,4 +1,4 @@
-use mbspike_core::activity::{Count, Counts};
+use mbspike_core::activity::{Count, Counts, Sum};
 
 use crate::Result;
 
@@ -10,21 +10,21 @@ pub struct PositionActivity {
     /// Elements that are not zero.
     pub n_nonzero: u64,
     /// Sum of the elements.
-    pub sum: f64,
+    pub sum: Sum,
 }
 
 impl PositionActivity {
-    pub(crate) fn add(&mut self, n_elements: usize, (n_nonzero, sum): (u64, f64)) {
+    pub(crate) fn add(&mut self, n_elements: usize, (n_nonzero, sum): (u64, Sum)) {
         self.n_elements += n_elements as u64;
         self.n_nonzero += n_nonzero;
-        self.sum += sum;
+        self.sum.merge(&sum);
     }
 
     /// Adds what was seen elsewhere.
     pub fn merge(&mut self, other: &Self) {
         self.n_elements += other.n_elements;
         self.n_nonzero += other.n_nonzero;
-        self.sum += other.sum;
+        self.sum.merge(&other.sum);
     }
 }
 
@@ -76,6 +76,6 @@ impl Activity {
 
     /// Mean element at each position: for spikes, in `0..=1`.
     pub fn mean_value(&self) -> Vec<f64> {
-        self.positions.iter().map(|p| p.sum / p.n_elements.max(1) as f64).collect()
+        self.positions.iter().map(|p| p.sum.value() / p.n_elements.max(1) as f64).collect()
     }
 }

@@ -27,6 +27,8 @@ pub enum Command {
     Plot(PlotArgs),
     /// Put the results of a folder of runs on one page, from its saved results.
     Report(ReportArgs),
+    /// Bring runs of a version before 0.2 to the form of this one: checksums, and records in full.
+    Migrate(MigrateArgs),
     /// Evaluate a trained run on its test set.
     Eval(EvalArgs),
     /// Convert a trained run to 8-bit weights and whole numbers, and compare accuracies.
@@ -92,6 +94,18 @@ pub struct ReportArgs {
     /// The file to write; report.html or report.md in the folder without it.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Numbers of a publication to set beside, a TOML file such as configs/reference/thesis.toml.
+    #[arg(long, value_name = "FILE")]
+    pub reference: Option<PathBuf>,
+    /// Print the paths of what was written as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// The folder of one run, or a folder of runs.
+    pub folder: PathBuf,
     /// Print the paths of what was written as JSON.
     #[arg(long)]
     pub json: bool,
@@ -357,9 +371,16 @@ pub struct BenchStepArgs {
     /// Set a key of the config, as for `run`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// Steps to time.
+    /// Steps to time, of a fresh network and of a trained one.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = positive)]
     pub steps: usize,
+    /// Iterations on the config's data that the trained network has behind it; 0 times the fresh
+    /// one alone.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pub warm_up: u64,
+    /// Take the trained network from this checkpoint.safetensors instead.
+    #[arg(long, value_name = "FILE", conflicts_with = "warm_up")]
+    pub checkpoint: Option<PathBuf>,
     /// What to compute on: cpu, cuda (the first GPU) or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceName,

@@ -40,6 +40,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Plot(args) => commands::plot::plot(&args),
         Command::Report(args) => commands::report::report(&args),
         Command::Eval(args) => commands::eval::eval(&args, quiet),
+        Command::Migrate(args) => commands::migrate::migrate(&args),
         Command::Quantize(args) => commands::quantize::quantize(&args, quiet),
         Command::Energy(args) => commands::energy::energy(&args, quiet),
         Command::Data(command) => commands::data::data(&command, quiet),
@@ -52,10 +53,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
 fn is_usage(error: &anyhow::Error) -> bool {
     let is_usage_of_data =
         |error: &mbspike_data::Error| matches!(error, mbspike_data::Error::Config { .. });
-    if let Some(energy::Error::Table(_) | energy::Error::Energy(_) | energy::Error::NoEstimate(_)) =
-        error.downcast_ref::<energy::Error>()
-    {
-        return true;
+    let is_usage_of_results = |error: &mbspike_results::Error| {
+        matches!(error, mbspike_results::Error::NoEstimate(_) | mbspike_results::Error::Energy(_))
+    };
+    match error.downcast_ref::<energy::Error>() {
+        Some(energy::Error::Table(_) | energy::Error::Energy(_)) => return true,
+        Some(energy::Error::Results(error)) => return is_usage_of_results(error),
+        _ => {}
     }
     match error.downcast_ref::<run::Error>() {
         Some(

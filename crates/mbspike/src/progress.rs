@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mbspike_experiments::observer::{Iteration, Observer, RunEnd};
-use mbspike_experiments::results::{EpochRecord, Status};
 use mbspike_experiments::sweep::Point;
+use mbspike_results::{EpochRecord, Status};
 
 const SWEEP_TEMPLATE: &str =
     "{prefix} {wide_bar:.cyan/dim} {pos}/{len} runs, {elapsed}, {eta} left";

@@ -3,7 +3,7 @@ use super::nonzeros::{ChannelLists, Nonzeros};
 use super::patterns::{Patterns, n_patterns};
 use super::shape::{ConvShape, ImageLayout, dispatch, lanes_for, padded_channels};
 use crate::Result;
-use crate::activity::count;
+use crate::activity::n_nonzero;
 use crate::error::check_len;
 
 /// Share of non-zero inputs up to which the pass over non-zeros is chosen: where the times of
@@ -222,8 +222,7 @@ impl Conv {
         }
         if self.shape.in_channels >= SPARSE_CHANNELS {
             let n_inputs = self.x.height * self.x.width * self.x.channels;
-            let (n_nonzero, _) = count(x);
-            if (n_nonzero as f64) < SPARSE_BELOW * n_inputs as f64 {
+            if (n_nonzero(x) as f64) < SPARSE_BELOW * n_inputs as f64 {
                 space.nonzeros.fill(x);
                 return self.forward_sparse(y, &space.nonzeros, weights);
             }
@@ -305,7 +304,49 @@ impl Conv {
         const OP: &str = "Conv::backward_input";
         check_len(OP, "dx", dx.len(), self.dx.len())?;
         check_len(OP, "dy", dy.len(), self.dy.len())?;
-        let sizes = Sizes {
+        let sizes = self.sizes_back();
+        dispatch(
+            self.dx_lanes,
+            Dense { y: dx, x: dy, weights: &weights.backward, bias: None, sizes },
+        );
+        Ok(())
+    }
+
+    /// Lists for the gradients of this convolution's outputs.
+    pub fn dy_nonzeros(&self) -> Nonzeros {
+        Nonzeros::for_layout(&self.dy)
+    }
+
+    /// Whether [`backward_input_sparse`](Self::backward_input_sparse) is the faster way for a gradient
+    /// of which `n_nonzero` elements are not zero.
+    pub fn pays_to_skip_zeros(&self, n_nonzero: usize) -> bool {
+        let n = self.dy.height * self.dy.width * self.dy.channels;
+        self.dy.channels >= SPARSE_CHANNELS && (n_nonzero as f64) < SPARSE_BELOW * n as f64
+    }
+
+    /// [`backward_input`](Self::backward_input) over the non-zeros of `dy`; the same bits.
+    ///
+    /// # Errors
+    /// If a slice has the wrong length.
+    ///
+    /// # Panics
+    /// If `dy` was made by another convolution than [`dy_nonzeros`](Self::dy_nonzeros) of this.
+    pub fn backward_input_sparse(
+        &self,
+        dx: &mut [f32],
+        dy: &Nonzeros,
+        weights: &PackedWeights,
+    ) -> Result<()> {
+        assert_eq!(dy.layout(), &self.dy, "lists of another convolution");
+        check_len("Conv::backward_input", "dx", dx.len(), self.dx.len())?;
+        let (sizes, weights) = (self.sizes_back(), &weights.backward[..]);
+        dispatch(self.dx_lanes, Sparse { y: dx, nonzeros: dy, weights, bias: None, sizes });
+        Ok(())
+    }
+
+    /// Sizes of the pass from the output's gradient to the input's.
+    fn sizes_back(&self) -> Sizes {
+        Sizes {
             kernel: self.shape.kernel,
             out_height: self.dx.height,
             out_width: self.dx.width,
@@ -313,12 +354,7 @@ impl Conv {
             in_pitch: self.dy.pitch(),
             out_stride: self.dx.stride,
             out_pitch: self.dx.pitch(),
-        };
-        dispatch(
-            self.dx_lanes,
-            Dense { y: dx, x: dy, weights: &weights.backward, bias: None, sizes },
-        );
-        Ok(())
+        }
     }
 
     /// Length of the accumulator of [`backward_weight`](Self::backward_weight).

@@ -10,8 +10,8 @@ use candle_core::cuda_backend::cudarc::driver::{
 use candle_core::cuda_backend::{CudaDType, WrapErr};
 use candle_core::{CudaDevice, CudaStorage, DType, Device, Layout, Storage, Tensor, WithDType};
 
-use super::{BLOCK, LifKernelParams, Window};
-use crate::activity::{Count, Counts};
+use super::{BLOCK, LifKernelParams, N_COUNTS, Window};
+use crate::activity::{Count, Counts, Sum};
 use crate::{DeviceName, Error, Result};
 
 /// The PTX of each kernel file: compute capability times ten, name, text.
@@ -126,7 +126,7 @@ pub(crate) fn view<'a, T: CudaDType>(
 #[derive(Debug)]
 pub(crate) struct DeviceCounts {
     device: CudaDevice,
-    /// Non-zeros and sum of each position.
+    /// [`N_COUNTS`] for each position.
     counts: CudaSlice<u64>,
     /// Elements seen, and what a sum of 1 stands for.
     seen: Vec<(u64, f64)>,
@@ -134,7 +134,7 @@ pub(crate) struct DeviceCounts {
 
 impl DeviceCounts {
     pub(crate) fn new(n_positions: usize, device: &CudaDevice) -> Result<Self> {
-        let counts = device.alloc_zeros(2 * n_positions)?;
+        let counts = device.alloc_zeros(N_COUNTS * n_positions)?;
         Ok(Self { device: device.clone(), counts, seen: vec![(0, 0.0); n_positions] })
     }
 
@@ -147,17 +147,17 @@ impl DeviceCounts {
     ) -> candle_core::cuda_backend::cudarc::driver::CudaViewMut<'_, u64> {
         let seen = &mut self.seen[position];
         *seen = (seen.0 + n_elements as u64, unit);
-        self.counts.slice_mut(2 * position..2 * position + 2)
+        self.counts.slice_mut(N_COUNTS * position..N_COUNTS * (position + 1))
     }
 
     pub(crate) fn read(&self) -> Result<Vec<Count>> {
         let counts = self.device.clone_dtoh(&self.counts)?;
-        let pairs = counts.as_chunks::<2>().0.iter().zip(&self.seen);
-        Ok(pairs
-            .map(|([n_nonzero, sum], &(n_elements, unit))| Count {
-                n_elements,
-                n_nonzero: *n_nonzero,
-                sum: sum.cast_signed() as f64 * unit,
+        let positions = counts.as_chunks::<N_COUNTS>().0.iter().zip(&self.seen);
+        Ok(positions
+            .map(|(&[n_nonzero, sum, n_not_finite], &(n_elements, unit))| {
+                let sum =
+                    if n_not_finite == 0 { sum.cast_signed() as f64 * unit } else { f64::NAN };
+                Count { n_elements, n_nonzero, sum: Sum::from(sum) }
             })
             .collect())
     }
@@ -184,7 +184,7 @@ pub(crate) fn add_counts(counts: &Counts, position: usize, tensor: &Tensor) -> R
         let mut launch = function.builder();
         launch.arg(&mut at).arg(&values).arg(&n);
         let n_threads = values.len().min(MAX_BLOCKS * BLOCK as usize);
-        // SAFETY: these are the kernel's arguments; it reads `n` values and writes two counts.
+        // SAFETY: these are the kernel's arguments; it reads `n` values and writes `N_COUNTS` counts.
         unsafe { launch.launch(config(n_threads.max(1), 0)) }.w()?;
         Ok(())
     }

@@ -16,6 +16,6 @@ mod params;
 #[cfg(feature = "cuda")]
 pub(crate) use launch::*;
 pub use params::{
-    BLOCK, FUSED_POOL_SIZES, LifKernelParams, SEGMENT, SurrogateParams, Window,
+    BLOCK, FUSED_POOL_SIZES, LifKernelParams, N_COUNTS, SEGMENT, SurrogateParams, Window,
     lif_bwd_checkpoints, lif_bwd_shared_bytes,
 };

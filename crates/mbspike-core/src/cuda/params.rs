@@ -5,6 +5,9 @@ use crate::{LifParams, Reset, Surrogate};
 pub const BLOCK: u32 = 128;
 /// Steps whose membranes the backward pass of LIF neurons keeps in shared memory.
 pub const SEGMENT: usize = 64;
+/// Numbers that a kernel counts: non-zeros, the sum in units of its own, and elements left out of the
+/// sum because they are not finite.
+pub const N_COUNTS: usize = 3;
 /// Window sizes that there is a kernel of LIF neurons and average pooling for.
 pub const FUSED_POOL_SIZES: std::ops::RangeInclusive<usize> = 2..=4;
 
@@ -63,6 +66,8 @@ pub struct SurrogateParams {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C)]
 pub struct LifKernelParams {
+    /// Not rounded: the leak towards it is computed in f64.
+    v_reset_exact: f64,
     beta: f32,
     gain: f32,
     leak: f32,
@@ -83,6 +88,7 @@ impl LifKernelParams {
     pub fn new(params: &LifParams) -> Self {
         let c = params.constants::<f32>();
         Self {
+            v_reset_exact: if let Reset::Hard { v_reset } = params.reset { v_reset } else { 0.0 },
             beta: c.beta,
             gain: c.gain,
             leak: c.leak,

@@ -269,7 +269,7 @@ impl<T: Real> BackwardBlock<'_, T> {
             let grad_x = unsafe { self.grad_x_seq.row(t, &self.range) };
             if let Some(grad_v_seq) = self.grad_v_seq {
                 for (g, more) in grad_v.iter_mut().zip(row(grad_v_seq, t)) {
-                    *g += *more;
+                    *g += more.carried();
                 }
             }
             let ds = &mut s[..n];

@@ -92,13 +92,12 @@ fn forward_of<T: Element>(
         unsafe { launch.launch(config(n_windows as usize, 0)) }.w()?;
     } else {
         let (mut s_seq, mut v_seq) = out.split_at_mut(x.len());
-        launch.arg(&mut s_seq).arg(&NULL);
+        launch.arg(&mut s_seq);
         if op.with_v {
             launch.arg(&mut v_seq);
         } else {
             launch.arg(&NULL);
         }
-        launch.arg(&NULL);
         match &mut counts {
             Some(counts) => launch.arg(counts),
             None => launch.arg(&NULL),

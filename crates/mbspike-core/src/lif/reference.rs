@@ -1,6 +1,7 @@
 //! The neuron written down once more, plainly, from the equations: the oracle of the kernels.
 
 use super::{LifParams, Reset};
+use crate::Real;
 
 /// Everything that [`lif_multi_step_reference`] computes, time-major `[T, N]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,11 +57,12 @@ pub fn lif_multi_step_reference(
                 None if h.is_nan() => f64::NAN,
                 None => level(h, params) / f64::from(params.n_levels()),
             };
-            *v = match params.reset {
+            let v_after = match params.reset {
                 Reset::Soft {} => h - params.v_threshold * s,
                 Reset::Hard { v_reset } => h - s * (h - v_reset),
                 Reset::None {} => h,
             };
+            *v = v_after.carried();
             trace.h_seq.push(h);
             trace.s_seq.push(s);
             trace.v_seq.push(*v);
@@ -90,15 +92,15 @@ pub fn lif_multi_step_backward_reference(
         for i in 0..n {
             let at = row * n + i;
             let (h, s) = (trace.h_seq[at], trace.s_seq[at]);
-            let gv = grad_v[i] + grad_v_seq.map_or(0.0, |g| g[at]);
-            let ds = params.surrogate.derivative(h, levels, theta, shift);
+            let gv = grad_v[i] + grad_v_seq.map_or(0.0, |g| g[at].carried());
+            let ds = params.surrogate.derivative(h, levels, theta, shift).carried();
             let through_reset = if params.detach_reset { 0.0 } else { ds };
             let dv = match params.reset {
                 Reset::Soft {} => 1.0 - theta * through_reset,
                 Reset::Hard { v_reset } => 1.0 - s - (h - v_reset) * through_reset,
                 Reset::None {} => 1.0,
             };
-            let grad_h = grad_s_seq[at] * ds + gv * dv;
+            let grad_h = (grad_s_seq[at].carried() * ds + gv * dv).carried();
             let v_before = if row == 0 { v_init[i] } else { trace.v_seq[at - n] };
             let pull = if let Reset::Hard { v_reset } = params.reset { v_reset } else { 0.0 };
             grad_beta += grad_h * (v_before - pull);

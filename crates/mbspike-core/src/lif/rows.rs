@@ -100,7 +100,8 @@ pub(super) fn step_row_in_place<
 }
 
 /// One step back of one neuron: from the gradient of its spike and of its membrane after reset to
-/// those of its input and of its membrane before. `ds` is the surrogate's derivative at `h`.
+/// those of its input and of its membrane before. `ds` is the surrogate's derivative at `h`, carried
+/// as the gradients are ([`Real::carried`]).
 #[inline(always)]
 fn step_back<T: Real, const RESET: u8, const DETACH: bool, const FMA: bool>(
     grad_s: T,
@@ -112,7 +113,7 @@ fn step_back<T: Real, const RESET: u8, const DETACH: bool, const FMA: bool>(
     // Only the hard reset's gradient needs the spike; elsewhere this is dead code.
     let s = if RESET == HARD { step::fire::<T, false, FMA>(h, c) } else { T::zero() };
     let dv = reset_gradient::<T, RESET, DETACH>(h, s, ds, c);
-    let grad_h = grad_v * dv + grad_s * ds;
+    let grad_h = (grad_v * dv + grad_s.carried() * ds).carried();
     (c.gain * grad_h, c.beta * grad_h)
 }
 
@@ -172,11 +173,12 @@ impl<T: Real, D: Derivative<T>> WithSimd for DerivativeRow<'_, T, D> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         for (ds, h) in self.ds.iter_mut().zip(self.h) {
-            *ds = if S::IS_SCALAR {
+            let slope = if S::IS_SCALAR {
                 self.derivative.at::<false>(*h)
             } else {
                 self.derivative.at::<true>(*h)
             };
+            *ds = slope.carried();
         }
     }
 }

@@ -32,14 +32,16 @@ pub(crate) fn fire<T: Real, const POWER_OF_TWO: bool, const FMA: bool>(
     T::divide_small_integers::<FMA>(q.floor(), c.levels, c.inv_levels)
 }
 
-/// Reset: the membrane after a spike.
+/// Reset: the membrane after a spike, [carried](Real::carried) to the next step: without input it
+/// decays to 0 and not through all subnormal numbers.
 #[inline(always)]
 pub(crate) fn reset<T: Real, const RESET: u8>(h: T, s: T, c: &StepConstants<T>) -> T {
-    match RESET {
+    let v = match RESET {
         SOFT => h - c.theta * s,
         HARD => h - s * (h - c.v_reset),
         _ => h,
-    }
+    };
+    v.carried()
 }
 
 /// `∂v/∂h`, the factor of the gradient that comes back through the membrane.

@@ -1,11 +1,14 @@
 //! LIF neurons, alone and with average pooling.
 
 use candle_core::{DType, Device, Tensor};
-use mbspike_core::cuda::{LifKernelParams, Window, lif_bwd_checkpoints, lif_bwd_shared_bytes};
+use mbspike_core::activity::count;
+use mbspike_core::cuda::{
+    LifKernelParams, N_COUNTS, Window, lif_bwd_checkpoints, lif_bwd_shared_bytes,
+};
 use mbspike_core::lif::{LifForward, LifGrad, levels_of, lif_backward, lif_forward};
 use mbspike_core::philox::{Domain, Place, Stream};
 use mbspike_core::pool::{PoolKind, pool2d};
-use mbspike_core::{Decay, LifParams, Reset, Shift, Surrogate, round_to_bf16};
+use mbspike_core::{Decay, LifParams, Reset, Shift, Surrogate, n_subnormal, round_to_bf16};
 
 use crate::golden_files::{Golden, assert_close, assert_close_to_largest};
 use crate::host::Launch;
@@ -100,27 +103,17 @@ fn all_params() -> impl Iterator<Item = LifParams> {
 /// What `lif_fwd` writes.
 struct Forward<E> {
     s_seq: Vec<E>,
-    h_seq: Vec<E>,
     v_seq: Vec<E>,
-    k_seq: Vec<u8>,
-    counts: [u64; 2],
+    counts: [u64; N_COUNTS],
 }
 
 fn lif_fwd<E: Element>(x_seq: &[E], v_init: &[E], params: &LifParams) -> Forward<E> {
     let n = x_seq.len();
     let poison = vec![E::of(f32::NAN); n];
-    let mut out = Forward {
-        s_seq: poison.clone(),
-        h_seq: poison.clone(),
-        v_seq: poison,
-        k_seq: vec![255; n],
-        counts: [10, 20],
-    };
+    let mut out = Forward { s_seq: poison.clone(), v_seq: poison, counts: [10, 20, 30] };
     Launch::of(format!("lif_fwd_{}", E::NAME))
         .output(&mut out.s_seq)
-        .output(&mut out.h_seq)
         .output(&mut out.v_seq)
-        .output(&mut out.k_seq)
         .output(&mut out.counts)
         .input(x_seq)
         .input(v_init)
@@ -129,7 +122,7 @@ fn lif_fwd<E: Element>(x_seq: &[E], v_init: &[E], params: &LifParams) -> Forward
         .value(v_init.len() as u32)
         .value(LifKernelParams::new(params))
         .run(v_init.len(), 0);
-    out.counts = [out.counts[0] - 10, out.counts[1] - 20];
+    out.counts = [out.counts[0] - 10, out.counts[1] - 20, out.counts[2] - 30];
     out
 }
 
@@ -180,11 +173,11 @@ impl<E: Element> Backward<'_, E> {
     }
 }
 
-/// The CPU's forward pass: spikes, membranes after charge, membranes after reset.
-fn cpu_forward(x: &[f32], v_init: &[f32], params: &LifParams) -> [Vec<f32>; 3] {
-    let mut out = [(); 3].map(|()| vec![f32::NAN; x.len()]);
-    let [s_seq, h_seq, v_seq] = &mut out;
-    let outputs = LifForward { s_seq, v_seq: Some(v_seq), h_seq: Some(h_seq) };
+/// The CPU's forward pass: spikes and membranes after reset.
+fn cpu_forward(x: &[f32], v_init: &[f32], params: &LifParams) -> [Vec<f32>; 2] {
+    let mut out = [(); 2].map(|()| vec![f32::NAN; x.len()]);
+    let [s_seq, v_seq] = &mut out;
+    let outputs = LifForward { s_seq, v_seq: Some(v_seq), h_seq: None };
     lif_forward(outputs, x, v_init, params).unwrap();
     out
 }
@@ -225,18 +218,15 @@ fn agrees_with_the_cpu<E: Element>(stride: usize) {
             let x = uniform(n_steps * n, i as u32, -0.5, 1.5);
             let v_init = uniform(n, 1000 + i as u32, -0.5, 1.0);
             let got = lif_fwd::<E>(&to(&x), &to(&v_init), &params);
-            let [s, h, v] = cpu_forward(&x, &v_init, &params);
-            for (what, got, want) in
-                [("s_seq", &got.s_seq, &s), ("h_seq", &got.h_seq, &h), ("v_seq", &got.v_seq, &v)]
-            {
+            let [s, v] = cpu_forward(&x, &v_init, &params);
+            for (what, got, want) in [("s_seq", &got.s_seq, &s), ("v_seq", &got.v_seq, &v)] {
                 assert_eq!(bits(&from(got)), bits(&rounded::<E>(want)), "{what}: {name}");
             }
             let levels = params.n_levels() as f32;
             let codes: Vec<u8> = s.iter().map(|s| (s * levels).round() as u8).collect();
-            assert_eq!(got.k_seq, codes, "{name}");
             let n_nonzero = codes.iter().filter(|k| **k != 0).count() as u64;
             let sum: u64 = codes.iter().map(|k| u64::from(*k)).sum();
-            assert_eq!(got.counts, [n_nonzero, sum], "{name}");
+            assert_eq!(got.counts, [n_nonzero, sum, 0], "{name}");
 
             let grad_s = uniform(n_steps * n, 2000 + i as u32, -1.0, 1.0);
             let grad_v = uniform(n_steps * n, 3000 + i as u32, -1.0, 1.0);
@@ -290,7 +280,6 @@ fn lif_agrees_with_every_golden_file() {
         let got = lif_fwd(&x_seq, &v_init, params);
         assert_eq!(got.s_seq, golden.tensor("s_seq"), "{name}: s_seq");
         assert_close(&format!("{name}: v_seq"), &got.v_seq, &golden.tensor("v_seq"), 1e-5);
-        assert_close(&format!("{name}: h_seq"), &got.h_seq, &golden.tensor("h_seq"), 1e-5);
         let backward = Backward {
             x_seq: &x_seq,
             v_init: &v_init,
@@ -321,15 +310,18 @@ fn sixteen_bits_and_nan_are_as_on_the_cpu() {
             s.iter().filter(|s| !s.is_nan()).map(|s| (f64::from(*s) * levels).round()).sum();
         assert_eq!(got.counts[1] as f64, sum);
         assert_eq!(got.counts[0], s.iter().filter(|s| **s != 0.0).count() as u64);
+        assert_eq!(got.counts[2], s.iter().filter(|s| s.is_nan()).count() as u64);
+        assert!(got.counts[2] > 0 && count(&s).1.value().is_nan());
     }
 }
 
 #[test]
 fn learnable_tau_is_as_on_the_cpu() {
-    for (i, tau) in [0.3_f32, 1.0, 1.7, 2.0, 9.3].into_iter().enumerate() {
+    let resets = RESETS.into_iter().chain([Reset::Hard { v_reset: 0.3 }]);
+    let taus = [0.3_f32, 1.0, 1.7, 2.0, 5.0, 9.3].into_iter();
+    for (tau, reset) in taus.flat_map(|tau| resets.clone().map(move |reset| (tau, reset))) {
         for decay_input in [false, true] {
             let decay = Decay::Tau(f64::from(tau.max(1.0)));
-            let reset = RESETS[i % 3];
             // The kernel takes its decay from the tensor, not from its parameters.
             let at_tau = LifParams { decay, reset, decay_input, ..LifParams::new(3) };
             let params = LifParams { decay: Decay::Tau(77.0), ..at_tau };
@@ -337,12 +329,10 @@ fn learnable_tau_is_as_on_the_cpu() {
             let x = uniform(n * n_steps, 4, -0.5, 1.5);
             let v_init = uniform(n, 5, -0.5, 1.0);
             let grad_s = uniform(n * n_steps, 6, -1.0, 1.0);
-            let mut s_seq = vec![f32::NAN; x.len()];
+            let (mut s_seq, mut v_seq) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
             Launch::of("lif_fwd_f32")
                 .output(&mut s_seq)
-                .null()
-                .null()
-                .null()
+                .output(&mut v_seq)
                 .null()
                 .input(&x)
                 .input(&v_init)
@@ -351,7 +341,9 @@ fn learnable_tau_is_as_on_the_cpu() {
                 .value(n as u32)
                 .value(LifKernelParams::new(&params))
                 .run(n, 0);
-            assert_eq!(s_seq, cpu_forward(&x, &v_init, &at_tau)[0], "τ = {tau}");
+            let [s, v] = cpu_forward(&x, &v_init, &at_tau);
+            assert_eq!(bits(&s_seq), bits(&s), "τ = {tau}, {reset:?}");
+            assert_eq!(bits(&v_seq), bits(&v), "τ = {tau}, {reset:?}");
             let backward = Backward {
                 x_seq: &x,
                 v_init: &v_init,
@@ -385,7 +377,7 @@ fn lif_pool_agrees_with_the_cpu<E: Element>() {
                 let n_windows = n_images * window.n_windows();
                 let n_y = n_steps * n_images * window.n_pooled();
                 let mut y = vec![E::of(f32::NAN); n_y];
-                let mut counts = [0_u64; 2];
+                let mut counts = [0_u64; N_COUNTS];
                 let (x_of_type, v_of_type) = (to::<E>(&x), to::<E>(&v_init));
                 Launch::of(format!("lif_pool{size}_fwd_{}", E::NAME))
                     .output(&mut y)
@@ -442,4 +434,83 @@ fn lif_with_pooling_agrees_with_the_cpu_in_f32() {
 #[test]
 fn lif_with_pooling_agrees_with_the_cpu_in_bf16() {
     lif_pool_agrees_with_the_cpu::<Bf16>();
+}
+
+/// A number of `0..n` that depends on all of `of`.
+fn draw(of: [u32; 2], n: usize) -> usize {
+    let place = Place { sample: of[0], step: of[1], ..Place::default() };
+    let mut u = [0.0];
+    Stream::new(11, Domain::Simulate, place).fill_uniform(&mut u);
+    ((u[0] * n as f32) as usize).min(n - 1)
+}
+
+#[test]
+fn random_parameters_shapes_and_time_constants_agree_with_the_cpu() {
+    let mut n_seen = [0; SURROGATES.len()];
+    for case in 0..400_u32 {
+        let pick = |what: u32, n: usize| draw([case, what], n);
+        let real = |what: u32, low: f64, high: f64| {
+            low + (high - low) * pick(what, 10_007) as f64 / 10_007.0
+        };
+        let tau = [1.0, real(0, 1.0, 3.0), real(0, 1.0, 100.0), 5.0][pick(1, 4)];
+        let kind = pick(2, SURROGATES.len());
+        n_seen[kind] += 1;
+        let alpha = real(3, 0.3, 12.0);
+        let surrogate = match SURROGATES[kind] {
+            Surrogate::Sigmoid { .. } => Surrogate::Sigmoid { alpha },
+            Surrogate::Atan { .. } => Surrogate::Atan { alpha },
+            Surrogate::FastSigmoid { .. } => Surrogate::FastSigmoid { alpha },
+            Surrogate::Triangle { .. } => Surrogate::Triangle { alpha },
+            other @ (Surrogate::StraightThrough {} | Surrogate::Rectangle {}) => other,
+            Surrogate::Staircase { .. } => Surrogate::Staircase { alpha },
+        };
+        // The kernel computes with f32's τ where it is learned, so it is one here.
+        let tau = f64::from(tau as f32);
+        let v_reset = real(4, -1.0, 1.0);
+        let params = LifParams {
+            levels: levels_of(1 + pick(5, 8) as u32),
+            decay: Decay::Tau(tau),
+            decay_input: pick(6, 2) == 1,
+            v_threshold: [1.0, real(7, 0.05, 4.0), 0.5][pick(8, 3)],
+            reset: [Reset::Soft {}, Reset::Hard { v_reset }, Reset::None {}][pick(9, 3)],
+            detach_reset: pick(10, 2) == 1,
+            surrogate,
+            shift: [Shift::Centred, Shift::Unshifted, Shift::By(real(11, -1.0, 1.0))][pick(12, 3)],
+        };
+        let (n_steps, n) = (1 + pick(13, 100), 1 + pick(14, 300));
+        let name = format!("case {case}: {params:?}, T = {n_steps}, N = {n}");
+        // Silence in between, long enough for membranes and gradients to decay to nothing.
+        let scale = [1.0, 10.0, 1e-18][pick(15, 3)];
+        let mut x = uniform(n_steps * n, case, -0.5 * scale, 1.5 * scale);
+        if n_steps > 8 {
+            x[4 * n..(n_steps - 4) * n].fill(0.0);
+        }
+        let v_init = uniform(n, 1000 + case, -0.5, 1.0);
+        let grad_s = uniform(n_steps * n, 2000 + case, -scale, scale);
+        let got = lif_fwd::<f32>(&x, &v_init, &params);
+        let [s, v] = cpu_forward(&x, &v_init, &params);
+        assert_eq!(bits(&got.s_seq), bits(&s), "s_seq: {name}");
+        assert_eq!(bits(&got.v_seq), bits(&v), "v_seq: {name}");
+        let backward = Backward {
+            x_seq: &x,
+            v_init: &v_init,
+            tau: Some(tau as f32),
+            grad_s_seq: &grad_s,
+            grad_v_seq: None,
+            window: Window::NONE,
+        };
+        // As at a τ that is learned: what the parameters say of it is not used.
+        let learned = LifParams { decay: Decay::Tau(77.0), ..params };
+        let got = backward.run(&learned);
+        let (grad_x, grad_v_init, grad_tau) = cpu_backward(&x, &v_init, &grad_s, None, &params);
+        assert_close_to_largest(&format!("grad_x: {name}"), &got.x_seq, &grad_x, 1e-6);
+        assert_close_to_largest(&format!("grad_v: {name}"), &got.v_init, &grad_v_init, 1e-6);
+        let of_neurons: f32 = got.tau.iter().map(|g| g.abs()).sum();
+        let sum: f32 = got.tau.iter().sum();
+        assert!((sum - grad_tau).abs() <= 1e-4 * of_neurons.max(1e-20), "grad_tau: {name}");
+        for values in [&got.x_seq, &got.v_init, &grad_x, &grad_v_init, &v] {
+            assert_eq!(n_subnormal(values), 0, "{name}");
+        }
+    }
+    assert!(n_seen.iter().all(|n| *n > 20), "{n_seen:?}");
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use mbspike_core::activity::count;
-use mbspike_core::cuda::Window;
+use mbspike_core::cuda::{N_COUNTS, Window};
 use mbspike_core::philox::Place;
 use mbspike_core::poisson::encode_step;
 use mbspike_core::pool::{PoolKind, pool2d};
@@ -116,7 +116,7 @@ fn counts_are_the_cpus_whatever_the_number_of_blocks() {
         let values: Vec<f32> = (0..n).map(|i| (i % 5) as f32 / 3.0 - 0.5).collect();
         let (n_nonzero, sum) = count(&values);
         for n_threads in [1, 128, 1000] {
-            let mut counts = [0_u64; 2];
+            let mut counts = [0_u64; N_COUNTS];
             Launch::of("count_f32")
                 .output(&mut counts)
                 .input(&values)
@@ -124,12 +124,13 @@ fn counts_are_the_cpus_whatever_the_number_of_blocks() {
                 .run(n_threads, 0);
             assert_eq!(counts[0], n_nonzero);
             let got = counts[1].cast_signed() as f64 / f64::from(1 << 24);
-            assert!((got - sum).abs() <= 1e-6 * f64::from(n), "{got} is not {sum}");
+            assert!((got - sum.value()).abs() <= 1e-6 * f64::from(n), "{got} is not {sum:?}");
+            assert_eq!(counts[2], 0);
         }
     }
-    let mut counts = [0_u64; 2];
-    // 1, -2, NaN and 0.5 in bf16.
-    let values = [0x3F80_u16, 0xC000, 0x7FC0, 0x3F00];
-    Launch::of("count_bf16").output(&mut counts).input(&values).value(4_u64).run(1, 0);
-    assert_eq!((counts[0], counts[1].cast_signed()), (4, -(1 << 23)));
+    let mut counts = [0_u64; N_COUNTS];
+    // 1, -2, NaN, 0.5 and both infinities in bf16.
+    let values = [0x3F80_u16, 0xC000, 0x7FC0, 0x3F00, 0x7F80, 0xFF80];
+    Launch::of("count_bf16").output(&mut counts).input(&values).value(6_u64).run(1, 0);
+    assert_eq!((counts[0], counts[1].cast_signed(), counts[2]), (6, -(1 << 23), 3));
 }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::machine::Machine;
 use crate::run::{Error, thread_pool};
-use crate::summary::median;
+use mbspike_results::median;
 
 const N_ROUNDS: usize = 9;
 /// A round lasts at least this long, so that the clock's resolution does not matter.

@@ -6,4 +6,4 @@ mod step;
 
 pub use kernel::{KernelBench, KernelTimes};
 pub use machine::Machine;
-pub use step::{StepTimes, bench_step};
+pub use step::{StepTimes, Times, Warmth, bench_step};

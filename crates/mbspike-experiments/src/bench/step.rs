@@ -1,23 +1,27 @@
 //! Whole training steps.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
+use candle_core::{Device, Tensor};
 use mbspike_core::DeviceName;
 use mbspike_data::{Loader, LoaderConfig};
-use mbspike_lif::optim::Optimizer;
+use mbspike_lif::optim::{Optimizer, clip_grad_norm};
 use mbspike_lif::{Network, StepKey};
+use rayon::ThreadPool;
 use serde::Serialize;
 
+use crate::checkpoint;
 use crate::config::Config;
 use crate::run::{Error, thread_pool};
-use crate::summary::median;
+use mbspike_results::median;
 
-/// Steps before the first that is timed.
-const N_WARM_UP: usize = 3;
+/// Steps before the first that is timed, in which buffers are allocated.
+const N_UNTIMED: usize = 3;
 
-/// Times of a training step.
+/// Times of the steps of one network.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StepTimes {
+pub struct Times {
     /// Median time of a whole step in seconds: forward, loss, backward, optimizer.
     pub median_s: f64,
     /// Fastest step in seconds.
@@ -28,6 +32,21 @@ pub struct StepTimes {
     pub backward_s: f64,
     /// Samples trained on in a second.
     pub samples_per_s: f64,
+}
+
+/// Times of a training step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepTimes {
+    /// Those of the network that is trained, which is what a user waits for; without warm-up of the
+    /// fresh one.
+    #[serde(flatten)]
+    pub times: Times,
+    /// With the weights that a run starts from.
+    pub fresh: Times,
+    /// After the warm-up, or with the weights of a checkpoint.
+    pub trained: Option<Times>,
+    /// Training iterations before `trained` was timed.
+    pub n_warm_up: u64,
     /// Most memory the process has had, in bytes; 0 where the system does not tell.
     pub peak_rss_bytes: u64,
     /// Samples in a batch.
@@ -42,9 +61,27 @@ pub struct StepTimes {
     pub n_steps: usize,
 }
 
-/// Times `n_steps` training steps of a config on `device`, all on the first batch of its data, so that data
-/// loading is not in the times.
-pub fn bench_step(config: &Config, n_steps: usize, device: DeviceName) -> Result<StepTimes, Error> {
+/// What the trained network that is timed comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warmth {
+    /// Training iterations on the config's data; 0 for none.
+    Iterations(u64),
+    /// The weights of a `checkpoint.safetensors`.
+    Checkpoint(PathBuf),
+}
+
+/// Times `n_steps` training steps of a config on `device`, of the network as a run starts with it and
+/// of one that is trained: both on the first batch of the data, so that data loading is not in the
+/// times.
+///
+/// The two differ where a step's time depends on its numbers: which are zero, and which are so small
+/// that a processor slows down.
+pub fn bench_step(
+    config: &Config,
+    n_steps: usize,
+    warmth: &Warmth,
+    device: DeviceName,
+) -> Result<StepTimes, Error> {
     let name = device.to_string();
     let device = device.open()?;
     let dataset = mbspike_data::load(&config.dataset)?;
@@ -63,40 +100,26 @@ pub fn bench_step(config: &Config, n_steps: usize, device: DeviceName) -> Result
     };
     let batch_size = batch.len();
     let (x_seq, targets) = batch.into_tensors(&device)?;
-    let mut network = Network::new(&config.network_config(), config.seed, &device)?;
-    let mut optimizer = Optimizer::new(config.train.optimizer, network.parameters())?;
-    let lr = config.train.optimizer.lr();
-
-    let (mut steps, mut forwards) = (Vec::new(), Vec::new());
-    for iteration in 0..N_WARM_UP + n_steps {
-        let started = Instant::now();
-        pool.install(|| -> Result<(), Error> {
-            let key = StepKey { seed: config.seed, iteration: iteration as u64 };
-            let step = network.train_step_deferred(&x_seq, &targets, config.loss(), key)?;
-            optimizer.step(&step.gradients, lr)?;
-            Ok(device.synchronize()?)
-        })?;
-        let step_s = started.elapsed().as_secs_f64();
-        let started = Instant::now();
-        pool.install(|| -> Result<(), Error> {
-            network.predict_deferred(&x_seq)?;
-            Ok(device.synchronize()?)
-        })?;
-        let forward_s = started.elapsed().as_secs_f64();
-        if iteration >= N_WARM_UP {
-            steps.push(step_s);
-            forwards.push(forward_s);
+    let new = || Bench::new(config, &device, &pool);
+    let fresh = new()?.times(&x_seq, &targets, n_steps)?;
+    let (trained, n_warm_up) = match warmth {
+        Warmth::Iterations(0) => (None, 0),
+        Warmth::Iterations(n) => {
+            let mut bench = new()?;
+            bench.train(&loader, *n)?;
+            (Some(bench.times(&x_seq, &targets, n_steps)?), *n)
         }
-    }
-    let min_s = steps.iter().copied().fold(f64::INFINITY, f64::min);
-    let median_s = median(steps).unwrap_or(f64::NAN);
-    let forward_s = median(forwards).unwrap_or(f64::NAN);
+        Warmth::Checkpoint(file) => {
+            let mut bench = new()?;
+            checkpoint::load_weights(file, &bench.network)?;
+            (Some(bench.times(&x_seq, &targets, n_steps)?), 0)
+        }
+    };
     Ok(StepTimes {
-        median_s,
-        min_s,
-        forward_s,
-        backward_s: median_s - forward_s,
-        samples_per_s: batch_size as f64 / median_s,
+        times: trained.as_ref().unwrap_or(&fresh).clone(),
+        fresh,
+        trained,
+        n_warm_up,
         peak_rss_bytes: peak_rss_bytes(),
         batch_size,
         time_steps: config.encoder.time_steps,
@@ -104,6 +127,85 @@ pub fn bench_step(config: &Config, n_steps: usize, device: DeviceName) -> Result
         threads: pool.current_num_threads(),
         n_steps,
     })
+}
+
+/// A network in training.
+struct Bench<'a> {
+    config: &'a Config,
+    device: &'a Device,
+    pool: &'a ThreadPool,
+    network: Network,
+    optimizer: Optimizer,
+    iteration: u64,
+}
+
+impl<'a> Bench<'a> {
+    fn new(config: &'a Config, device: &'a Device, pool: &'a ThreadPool) -> Result<Self, Error> {
+        let network = Network::new(&config.network_config(), config.seed, device)?;
+        let optimizer = Optimizer::new(config.train.optimizer, network.parameters())?;
+        Ok(Self { config, device, pool, network, optimizer, iteration: 0 })
+    }
+
+    /// One training step; waits for the device.
+    fn step(&mut self, x_seq: &Tensor, targets: &Tensor) -> Result<(), Error> {
+        let key = StepKey { seed: self.config.seed, iteration: self.iteration };
+        self.iteration += 1;
+        let (lr, loss) = (self.config.train.optimizer.lr(), self.config.loss());
+        let (network, optimizer, device) = (&mut self.network, &mut self.optimizer, self.device);
+        let clip = self.config.train.clip_grad_norm;
+        self.pool.install(|| -> Result<(), Error> {
+            let mut step = network.train_step_deferred(x_seq, targets, loss, key)?;
+            if let Some(max_norm) = clip {
+                clip_grad_norm(&mut step.gradients, max_norm)?;
+            }
+            optimizer.step(&step.gradients, lr)?;
+            Ok(device.synchronize()?)
+        })
+    }
+
+    /// `n` steps on the data.
+    fn train(&mut self, loader: &Loader, n: u64) -> Result<(), Error> {
+        for epoch in 0.. {
+            for batch in loader.epoch(epoch, 0) {
+                if self.iteration >= n {
+                    return Ok(());
+                }
+                let (x_seq, targets) = batch?.into_tensors(self.device)?;
+                self.step(&x_seq, &targets)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn times(&mut self, x_seq: &Tensor, targets: &Tensor, n_steps: usize) -> Result<Times, Error> {
+        let (mut steps, mut forwards) = (Vec::new(), Vec::new());
+        for i in 0..N_UNTIMED + n_steps {
+            let started = Instant::now();
+            self.step(x_seq, targets)?;
+            let step_s = started.elapsed().as_secs_f64();
+            let (network, device) = (&mut self.network, self.device);
+            let started = Instant::now();
+            self.pool.install(|| -> Result<(), Error> {
+                network.predict_deferred(x_seq)?;
+                Ok(device.synchronize()?)
+            })?;
+            let forward_s = started.elapsed().as_secs_f64();
+            if i >= N_UNTIMED {
+                steps.push(step_s);
+                forwards.push(forward_s);
+            }
+        }
+        let min_s = steps.iter().copied().fold(f64::INFINITY, f64::min);
+        let median_s = median(steps).unwrap_or(f64::NAN);
+        let forward_s = median(forwards).unwrap_or(f64::NAN);
+        Ok(Times {
+            median_s,
+            min_s,
+            forward_s,
+            backward_s: median_s - forward_s,
+            samples_per_s: x_seq.dim(1)? as f64 / median_s,
+        })
+    }
 }
 
 /// The line `VmHWM` of Linux's `/proc/self/status`.

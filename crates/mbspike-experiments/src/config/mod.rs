@@ -20,16 +20,13 @@ pub(crate) mod origin;
 mod validate;
 mod wire;
 
-use std::fmt::Write as _;
-
-use mbspike_data::{AugmentConfig, DatasetConfig, EncoderConfig, FrameCachePlace};
+use mbspike_data::{AugmentConfig, DatasetConfig, EncoderConfig};
 use mbspike_lif::optim::OptimizerConfig;
 use mbspike_lif::schedule::Schedule;
 use mbspike_lif::{
     Arch, Execution, Loss, LossKind, NetworkConfig, NeuronConfig, Precision, Quantization, Readout,
 };
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 pub use origin::ConfigError;
 
@@ -110,7 +107,7 @@ pub struct TrainConfig {
     pub ema: Option<f64>,
     /// Iterations a record of `metrics.jsonl` is the mean of.
     pub log_every: u64,
-    /// Whether records are written as [`TensorBoard` events](crate::tensorboard), too.
+    /// Whether records are written as [`TensorBoard` events](mbspike_results::tensorboard), too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tensorboard: bool,
     /// Iterations between checkpoints, besides the one after each epoch.
@@ -156,30 +153,13 @@ impl Config {
         toml::to_string(self)
     }
 
-    /// The part of the config that decides the results: without the places of data and frames,
-    /// the times of checkpoints and what is written beside the records.
-    #[must_use]
-    pub fn identity(&self) -> Self {
-        let mut config = self.clone();
-        config.dataset.path = None;
-        config.dataset.frame_cache = FrameCachePlace::Off;
-        config.train.tensorboard = false;
-        config.train.checkpoint_every = None;
-        config.train.checkpoint_every_s = None;
-        config
-    }
-
-    /// A hash of the [identity](Self::identity), the same on every machine: 64 hexadecimal digits.
+    /// The config as a TOML table, with the numbers that its text has.
     ///
     /// # Errors
     /// As [`Config::to_toml`].
-    pub fn hash(&self) -> Result<String, toml::ser::Error> {
-        let digest = Sha256::digest(self.identity().to_toml()?);
-        Ok(digest.iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        }))
+    pub fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
+        // Through text: in memory an f32 has other digits than in a file.
+        self.to_toml()?.parse().map_err(<toml::ser::Error as serde::ser::Error>::custom)
     }
 
     /// What the network is built from.

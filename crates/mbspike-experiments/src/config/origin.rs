@@ -46,6 +46,15 @@ impl ConfigError {
         &self.message
     }
 
+    /// The place in words: `line 3, column 5`, or the argument of the command line.
+    pub(crate) fn place(&self) -> String {
+        match (self.line_and_column(), &*self.origin.source) {
+            (Some((line, column)), _) => format!("line {line}, column {column}"),
+            (None, Source::Argument(argument)) => format!("--set {argument}"),
+            (None, Source::File { path, .. }) => path.display().to_string(),
+        }
+    }
+
     /// Line and column of the place, counted from 1; `None` where it is not in a file.
     pub fn line_and_column(&self) -> Option<(usize, usize)> {
         match &*self.origin.source {

@@ -5,8 +5,8 @@ use mbspike_data::InputCode;
 use mbspike_energy::{ConvolutionShape, LayerCounts, LayerKind, OperationCounts};
 use mbspike_lif::{Layer, LayerTrace, Membranes, Network, NetworkConfig, PoolKind, Shape};
 
-use super::Error;
 use crate::config::Config;
+use crate::error::Error;
 
 /// Bits of a number that is not a level: a count (more where a larger one is seen), or an analog
 /// number as int8 can say it.

@@ -1,7 +1,7 @@
 //! Weights in the order of the kernels, and gradients back from it.
 
 use mbspike_core::conv::PackedWeights;
-use mbspike_core::{Result, round_to_bf16};
+use mbspike_core::{Result, carry, n_subnormal, round_to_bf16};
 
 use super::plan::{PlannedStage, Stage};
 use crate::Parameter;
@@ -61,9 +61,12 @@ impl PackedStage {
         };
         mbspike_core::read::<f32, _>(&parameters[weight].var, |values| {
             let mut rounded = std::mem::take(&mut self.rounded);
-            let values = if bf16 || int8 {
+            let has_small = n_subnormal(values) > 0;
+            let values = if bf16 || int8 || has_small {
                 rounded.clear();
                 rounded.extend_from_slice(values);
+                // A file of weights may have what a step of ours would have ended at 0.
+                carry(&mut rounded);
                 if int8 {
                     fake_quantize(&mut rounded, planned.n_out());
                 }

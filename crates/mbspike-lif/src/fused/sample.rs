@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use mbspike_core::activity::count;
-use mbspike_core::conv::{ChannelLists, ForwardSpace, ImageLayout};
+use mbspike_core::activity::{count, n_nonzero};
+use mbspike_core::conv::{ChannelLists, ForwardSpace, ImageLayout, Nonzeros};
 use mbspike_core::dense::nonzeros;
 use mbspike_core::lif::{lif_backward_from_h, lif_forward_keep_h};
-use mbspike_core::{Result, round_to_bf16};
+use mbspike_core::{Real, Result, copy_carried, round_to_bf16};
 
 use super::packed::{PackedStage, StageGradient};
 use super::plan::{Plan, PlannedStage, Stage};
@@ -33,6 +33,8 @@ struct StageSpace {
     padded_step: Vec<f32>,
     forward: ForwardSpace,
     lists: ChannelLists,
+    /// Of the gradient of one step's membranes, in a convolution whose input's gradient is wanted.
+    dy_nonzeros: Nonzeros,
     index: Vec<u32>,
     value: Vec<f32>,
     /// Dropout mask of the sample, channels last.
@@ -78,6 +80,9 @@ impl Workspace {
                         space.padded_step = vec![0.0; conv.dy_layout().len()];
                         space.forward = conv.forward_space();
                         space.lists = conv.channel_lists();
+                        if planned.needs_input_gradient {
+                            space.dy_nonzeros = conv.dy_nonzeros();
+                        }
                     }
                     Stage::Dense { dense, .. } => {
                         space.index = vec![0; dense.n_in() + 1];
@@ -204,7 +209,7 @@ impl Workspace {
             .enumerate()
         {
             let row = if plan.reads_membrane { &last.h_seq } else { &last.output };
-            out.copy_from_slice(&row[k * stride..][..plan.n_outputs]);
+            copy_carried(out, &row[k * stride..][..plan.n_outputs]);
         }
         Ok(())
     }
@@ -231,10 +236,10 @@ impl Workspace {
                 for (y, row) in plane.chunks_exact(layout.width).enumerate() {
                     let pixels = &mut image[layout.row(y)];
                     if layout.stride == 1 {
-                        pixels.copy_from_slice(row);
+                        copy_carried(pixels, row);
                     } else {
                         for (pixel, v) in pixels.chunks_exact_mut(layout.stride).zip(row) {
-                            pixel[channel] = *v;
+                            pixel[channel] = v.carried();
                         }
                     }
                 }
@@ -256,7 +261,7 @@ impl Workspace {
         let scale = 1.0 / (batch_size * plan.group) as f32;
         let groups = self.grad_outputs.chunks_exact_mut(plan.group);
         for (grads, grad_logit) in groups.zip(&self.grad_logits) {
-            grads.fill(grad_logit * scale);
+            grads.fill((grad_logit * scale).carried());
         }
         self.grad_output_seq.resize(self.output_seq.len(), 0.0);
         plan.readout.backward(&mut self.grad_output_seq, &self.grad_outputs, &self.output_seq);
@@ -457,10 +462,18 @@ impl StageSpace {
                     if back.bf16 {
                         round_to_bf16(&mut self.step);
                     }
+                    let n_nonzero = n_nonzero(&self.step);
+                    if n_nonzero == 0 {
+                        grad_x.fill(0.0);
+                        continue;
+                    }
                     copy_rows(&mut self.padded_step, conv.dy_layout(), &self.step, neurons);
                     self.lists.fill(x);
                     conv.backward_weight(&mut gradient.weight, &self.padded_step, &self.lists)?;
-                    if wanted {
+                    if wanted && conv.pays_to_skip_zeros(n_nonzero) {
+                        self.dy_nonzeros.fill(&self.padded_step);
+                        conv.backward_input_sparse(grad_x, &self.dy_nonzeros, &back.packed.conv)?;
+                    } else if wanted {
                         conv.backward_input(grad_x, &self.padded_step, &back.packed.conv)?;
                     }
                 }
@@ -477,6 +490,10 @@ impl StageSpace {
                     }
                     if back.bf16 {
                         round_to_bf16(&mut self.step);
+                    }
+                    if n_nonzero(&self.step) == 0 {
+                        grad_x.fill(0.0);
+                        continue;
                     }
                     let n_nonzero = nonzeros(&mut self.index, &mut self.value, x);
                     let (index, value) = (&self.index[..n_nonzero], &self.value[..n_nonzero]);

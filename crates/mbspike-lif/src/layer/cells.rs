@@ -3,6 +3,7 @@
 
 use candle_core::{Result, Tensor};
 use mbspike_core::Reset;
+use mbspike_core::carried;
 use mbspike_core::lif::{
     LifOptions, lif_multi_step_learnable_tau_with_v, lif_multi_step_with, lif_multi_step_with_v,
 };
@@ -169,7 +170,7 @@ impl Cells {
             None => x.clone(),
             Some(tau) => {
                 let i_syn = match &state.i_syn {
-                    Some(i_syn) => (i_syn.affine(1.0 - 1.0 / tau, 0.0)? + x)?,
+                    Some(i_syn) => carried(&(i_syn.affine(1.0 - 1.0 / tau, 0.0)? + x)?)?,
                     None => x.clone(),
                 };
                 state.i_syn = Some(i_syn.clone());
@@ -211,12 +212,12 @@ impl Cells {
             }
             Reset::None {} => h,
         };
-        state.v = Some(v);
+        state.v = Some(carried(&v)?);
         if let Some(adaptation) = adaptation {
             let rho = 1.0 - 1.0 / adaptation.tau;
             let raise = size.affine((1.0 - rho) * unit, 0.0)?;
             state.adaptation = Some(match &state.adaptation {
-                Some(a) => (a.affine(rho, 0.0)? + raise)?,
+                Some(a) => carried(&(a.affine(rho, 0.0)? + raise)?)?,
                 None => raise,
             });
         }

@@ -1,5 +1,5 @@
 use candle_core::{DType, Device, Tensor};
-use mbspike_core::Real;
+use mbspike_core::{Real, carried};
 
 use crate::Result;
 
@@ -17,7 +17,7 @@ pub fn clip_grad_norm(gradients: &mut [Tensor], max_norm: f64) -> Result<f64> {
     let scale = max_norm / (norm + 1e-6);
     if scale < 1.0 || scale.is_nan() {
         for gradient in gradients {
-            *gradient = gradient.affine(scale, 0.0)?;
+            *gradient = carried(&carried(gradient)?.affine(scale, 0.0)?)?;
         }
     }
     Ok(norm)
@@ -27,7 +27,7 @@ fn sum_of_squares(gradient: &Tensor) -> Result<f64> {
     fn of_slice<T: Real>(values: &[T]) -> f64 {
         /// Partial sums that run side by side, so that the loop vectorizes.
         const LANES: usize = 8;
-        let square = |x: T| x.to_f64() * x.to_f64();
+        let square = |x: T| x.as_f64() * x.as_f64();
         let mut sums = [0.0; LANES];
         let chunks = values.chunks_exact(LANES);
         let rest: f64 = chunks.remainder().iter().map(|x| square(*x)).sum();

@@ -51,7 +51,8 @@ impl Ema {
                 average.set(&weights)?;
             } else {
                 let kept = (average.as_detached_tensor() * self.decay)?;
-                average.set(&(kept + (weights * (1.0 - self.decay))?)?)?;
+                let sum = (kept + (weights * (1.0 - self.decay))?)?;
+                average.set(&mbspike_core::carried(&sum)?)?;
             }
         }
         self.n_updates += 1;

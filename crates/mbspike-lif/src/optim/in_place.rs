@@ -115,7 +115,9 @@ impl Element for f64 {
     }
 }
 
-/// Applies the step to all elements; `state` holds the optimizer's slots one after the other.
+/// Applies the step to all elements; `state` holds the optimizer's slots one after the other. What is
+/// kept until the next step is [carried](Real::carried), so that the moments of a weight without
+/// gradient, or a weight that decays, end at 0 and not among the subnormal numbers.
 fn apply<T: Real>(update: &Update, param: &mut [T], gradient: &[T], state: &mut [T]) {
     let c = T::of;
     match *update {
@@ -124,24 +126,25 @@ fn apply<T: Real>(update: &Update, param: &mut [T], gradient: &[T], state: &mut 
             let (rate1, beta2, rate2) = (c(1.0 - adam.beta1), c(adam.beta2), c(1.0 - adam.beta2));
             let (step_size, correction) = (c(adam.step_size), c(adam.correction));
             with_two_slots(param, gradient, state, |p, g, m, v| {
-                let g = g + weight_decay * *p;
-                *m += rate1 * (g - *m);
-                *v = beta2 * *v + rate2 * (g * g);
-                *p = keep * *p - step_size * (*m / (v.sqrt() / correction + eps));
+                let g = g.carried() + weight_decay * *p;
+                *m = (*m + rate1 * (g - *m)).carried();
+                *v = (beta2 * *v + rate2 * (g * g).carried_square()).carried_square();
+                *p = (keep * *p - step_size * (*m / (v.sqrt() / correction + eps))).carried();
             });
         }
         Update::Sgd { lr, weight_decay, momentum: 0.0, .. } => {
             let (lr, weight_decay) = (c(lr), c(weight_decay));
             without_slot(param, gradient, |p, g| {
-                *p -= lr * (g + weight_decay * *p);
+                *p = (*p - lr * (g.carried() + weight_decay * *p)).carried();
             });
         }
         Update::Sgd { lr, weight_decay, momentum, nesterov } => {
             let (lr, weight_decay, momentum) = (c(lr), c(weight_decay), c(momentum));
             with_one_slot(param, gradient, state, |p, g, b| {
-                let g = g + weight_decay * *p;
-                *b = momentum * *b + g;
-                *p -= lr * if nesterov { g + momentum * *b } else { *b };
+                let g = g.carried() + weight_decay * *p;
+                *b = (momentum * *b + g).carried();
+                let direction = if nesterov { g + momentum * *b } else { *b };
+                *p = (*p - lr * direction).carried();
             });
         }
         Update::RmsProp { lr, weight_decay, alpha, eps, momentum } => {
@@ -149,16 +152,16 @@ fn apply<T: Real>(update: &Update, param: &mut [T], gradient: &[T], state: &mut 
             let (alpha, rate, momentum) = (c(alpha), c(1.0 - alpha), c(momentum));
             if momentum == T::zero() {
                 with_one_slot(param, gradient, state, |p, g, v| {
-                    let g = g + weight_decay * *p;
-                    *v = alpha * *v + rate * (g * g);
-                    *p -= lr * (g / (v.sqrt() + eps));
+                    let g = g.carried() + weight_decay * *p;
+                    *v = (alpha * *v + rate * (g * g).carried_square()).carried_square();
+                    *p = (*p - lr * (g / (v.sqrt() + eps))).carried();
                 });
             } else {
                 with_two_slots(param, gradient, state, |p, g, v, b| {
-                    let g = g + weight_decay * *p;
-                    *v = alpha * *v + rate * (g * g);
-                    *b = momentum * *b + g / (v.sqrt() + eps);
-                    *p -= lr * *b;
+                    let g = g.carried() + weight_decay * *p;
+                    *v = (alpha * *v + rate * (g * g).carried_square()).carried_square();
+                    *b = (momentum * *b + g / (v.sqrt() + eps)).carried();
+                    *p = (*p - lr * *b).carried();
                 });
             }
         }

@@ -1,20 +1,27 @@
 //! The formulas of `in_place` as tensor operations, for devices other than the CPU.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Tensor, Var};
+use mbspike_core::{carried, carried_square};
 
 use super::update::Update;
+use crate::Result;
 
 /// One step of `param` and its `state` `[n_slots, …]`.
 pub(super) fn step(update: &Update, param: &Var, state: &Var, gradient: &Tensor) -> Result<()> {
     let p = param.as_detached_tensor();
-    let decayed = |weight_decay: f64| gradient + (&p * weight_decay)?;
+    let gradient = carried(gradient)?;
+    let decayed = |weight_decay: f64| &gradient + (&p * weight_decay)?;
     let slot = |i: usize| state.as_detached_tensor().get(i);
+    let squared = |v: Tensor, kept: f64, g: &Tensor| -> Result<Tensor> {
+        let square = carried_square(&g.sqr()?)?;
+        Ok(carried_square(&((v * kept)? + (square * (1.0 - kept))?)?)?)
+    };
     let (p, slots) = match *update {
         Update::Adam(adam) => {
             let g = decayed(adam.weight_decay)?;
             let (m, v) = (slot(0)?, slot(1)?);
-            let m = (&m + ((&g - &m)? * (1.0 - adam.beta1))?)?;
-            let v = ((v * adam.beta2)? + (g.sqr()? * (1.0 - adam.beta2))?)?;
+            let m = carried(&(&m + ((&g - &m)? * (1.0 - adam.beta1))?)?)?;
+            let v = squared(v, adam.beta2, &g)?;
             let denominator = ((v.sqrt()? / adam.correction)? + adam.eps)?;
             let p = ((p * adam.keep)? - ((&m / denominator)? * adam.step_size)?)?;
             (p, vec![m, v])
@@ -24,18 +31,18 @@ pub(super) fn step(update: &Update, param: &Var, state: &Var, gradient: &Tensor)
         }
         Update::Sgd { lr, weight_decay, momentum, nesterov } => {
             let g = decayed(weight_decay)?;
-            let b = ((slot(0)? * momentum)? + &g)?;
+            let b = carried(&((slot(0)? * momentum)? + &g)?)?;
             let direction = if nesterov { (g + (&b * momentum)?)? } else { b.clone() };
             ((&p - (direction * lr)?)?, vec![b])
         }
         Update::RmsProp { lr, weight_decay, alpha, eps, momentum } => {
             let g = decayed(weight_decay)?;
-            let v = ((slot(0)? * alpha)? + (g.sqr()? * (1.0 - alpha))?)?;
+            let v = squared(slot(0)?, alpha, &g)?;
             let scaled = (g / (v.sqrt()? + eps)?)?;
             if momentum == 0.0 {
                 ((&p - (scaled * lr)?)?, vec![v])
             } else {
-                let b = ((slot(1)? * momentum)? + scaled)?;
+                let b = carried(&((slot(1)? * momentum)? + scaled)?)?;
                 ((&p - (&b * lr)?)?, vec![v, b])
             }
         }
@@ -43,7 +50,7 @@ pub(super) fn step(update: &Update, param: &Var, state: &Var, gradient: &Tensor)
     if !slots.is_empty() {
         state.set(&Tensor::stack(&slots, 0)?)?;
     }
-    param.set(&p)
+    Ok(param.set(&carried(&p)?)?)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use mbspike_experiments::bench::{KernelBench, bench_step};
+use mbspike_experiments::bench::{KernelBench, Times, Warmth, bench_step};
 use mbspike_experiments::sweep::Sweep;
 
 use super::{print_json, print_table};
@@ -16,19 +16,35 @@ pub fn bench(command: &BenchCommand) -> anyhow::Result<ExitCode> {
 
 fn step(args: &BenchStepArgs) -> anyhow::Result<ExitCode> {
     let sweep = Sweep::read(&args.config, &args.settings)?;
-    let times = bench_step(&sweep.points[0].config, args.steps, args.device)?;
+    let warmth = match &args.checkpoint {
+        Some(file) => Warmth::Checkpoint(file.clone()),
+        None => Warmth::Iterations(args.warm_up),
+    };
+    let bench = bench_step(&sweep.points[0].config, args.steps, &warmth, args.device)?;
     if args.json {
-        print_json(&times)?;
+        print_json(&bench)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let networks: Vec<&Times> = bench.trained.iter().chain([&bench.fresh]).collect();
+    let row = |name: &str, value: &dyn Fn(&Times) -> String| {
+        let values = networks.iter().map(|times| value(times));
+        [name.to_owned()].into_iter().chain(values).collect::<Vec<_>>()
+    };
     let ms = |seconds: f64| format!("{:.2} ms", 1e3 * seconds);
+    let trained = match (&warmth, &bench.trained) {
+        (_, None) => None,
+        (Warmth::Checkpoint(_), _) => Some("trained".to_owned()),
+        (Warmth::Iterations(n), _) => Some(format!("after {n} iterations")),
+    };
+    let head = [String::new()].into_iter().chain(trained).chain(["fresh".to_owned()]).collect();
+    let memory = format!("{:.0} MB", bench.peak_rss_bytes as f64 / 1e6);
     print_table(&[
-        row("step", ms(times.median_s)),
-        row("forward", ms(times.forward_s)),
-        row("backward", ms(times.backward_s)),
-        row("samples a second", format!("{:.0}", times.samples_per_s)),
-        row("peak memory", format!("{:.0} MB", times.peak_rss_bytes as f64 / 1e6)),
+        head,
+        row("step", &|times| ms(times.median_s)),
+        row("forward", &|times| ms(times.forward_s)),
+        row("backward", &|times| ms(times.backward_s)),
+        row("samples a second", &|times| format!("{:.0}", times.samples_per_s)),
+        vec!["peak memory".to_owned(), memory],
     ])?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,9 +3,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mbspike_energy::Picojoules;
-use mbspike_experiments::curves::Estimate;
-use mbspike_experiments::energy::{self, EnergyGroup, EnergySweep, Options, RunEnergy};
-use mbspike_experiments::figure::draw_energy;
+use mbspike_experiments::energy::{self, Options};
+use mbspike_figures::figure::draw_energy;
+use mbspike_results::energy::{EnergyGroup, EnergySweep, RunEnergy, save};
+use mbspike_results::{Bound, Measure, Repeats};
 use serde_json::json;
 
 use super::{print_json, print_table};
@@ -21,7 +22,7 @@ pub fn energy(args: &EnergyArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let out = args.out.as_ref().unwrap_or(&args.runs[0]);
-    let mut files = energy::save(out, &runs)?.to_vec();
+    let mut files = save(out, &runs)?.to_vec();
     let sweep = EnergySweep::of(runs);
     if !args.no_figures {
         files.extend(draw_energy(out, &sweep)?);
@@ -39,38 +40,34 @@ pub fn energy(args: &EnergyArgs, quiet: bool) -> anyhow::Result<ExitCode> {
 /// A column for each group; energies and times are those of the inference of one sample, in brackets
 /// relative to the 1-bit group.
 fn print_groups(sweep: &EnergySweep) -> anyhow::Result<()> {
-    let mut rows = vec![std::iter::once(String::new()).chain(sweep.labels()).collect()];
+    let mut rows = vec![std::iter::once(String::new()).chain(sweep.marked_labels()).collect()];
     let mut row = |name: &str, cell: &dyn Fn(&EnergyGroup) -> String| {
         let cells = sweep.groups.iter().map(cell);
         rows.push(std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>());
     };
-    let mean = |values: Vec<f64>| Estimate::of(&values).map(|estimate| estimate.mean);
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
-    let relative = |group: &EnergyGroup, of: &dyn Fn(&EnergyGroup) -> Vec<f64>| {
-        let reference = mean(of(sweep.reference(group)?))?;
-        Some(format!(" ({:.2})", mean(of(group))? / reference))
+    let relative = |group: &EnergyGroup, of: &dyn Fn(&EnergyGroup) -> Repeats| {
+        let ratio = of(group).ratio_to(&of(sweep.reference(group)))?;
+        Some(format!(" ({})", Measure { half_width: None, ..ratio }.text(2)))
     };
     let shown = |group: &EnergyGroup,
-                 of: &dyn Fn(&EnergyGroup) -> Vec<f64>,
+                 of: &dyn Fn(&EnergyGroup) -> Repeats,
                  text: &dyn Fn(f64) -> String| {
-        let value = mean(of(group)).map(text);
-        or_dash(value.map(|v| v + &relative(group, of).unwrap_or_default()))
+        let Some(mean) = of(group).measure() else { return "–".to_owned() };
+        let sign = if mean.bound == Bound::AtLeast { "≥ " } else { "" };
+        format!("{sign}{}{}", text(mean.value), relative(group, of).unwrap_or_default())
     };
     let joules = |pj: f64| Picojoules(pj).to_string();
 
     row("runs", &|group| group.runs.len().to_string());
     row("test accuracy", &|group| {
-        let accuracy = mean(group.values(|run| run.summary.final_test_accuracy));
-        or_dash(accuracy.map(|accuracy| format!("{accuracy:.4}")))
+        let accuracy = group.repeats(|run| run.summary.final_test_accuracy).measure();
+        accuracy.map_or_else(|| "–".to_owned(), |accuracy| accuracy.text(4))
     });
     row("training, eq. 5.1 (c)", &|group| {
-        let of = |group: &EnergyGroup| group.values(|run| Some(run.training?.energy_c));
-        let is_bound = group.runs.iter().any(|run| run.training.is_some_and(|t| !t.reached));
-        let text = shown(group, &of, &|c| format!("{c:.0}"));
-        if is_bound { format!("≥ {text}") } else { text }
+        shown(group, &EnergyGroup::training, &|c| format!("{c:.0}"))
     });
     let count = |of: fn(&mbspike_energy::LayerCounts) -> u64| {
-        move |group: &EnergyGroup| group.values(|run: &RunEnergy| Some(run.counts.per_sample(of)))
+        move |group: &EnergyGroup| group.repeats(|run: &RunEnergy| Some(run.counts.per_sample(of)))
     };
     let counts = [
         ("synaptic events", count(|l| l.synaptic_events)),
@@ -82,10 +79,10 @@ fn print_groups(sweep: &EnergySweep) -> anyhow::Result<()> {
         row(name, &|group| shown(group, &of, &|n| format!("{n:.0}")));
     }
     row("eq. 5.2, addition", &|group| {
-        shown(group, &|g| g.values(|run| Some(run.inference_ac.0)), &joules)
+        shown(group, &|g| g.repeats(|run| Some(run.inference_ac?.0)), &joules)
     });
     row("eq. 5.3, multiply-add", &|group| {
-        shown(group, &|g| g.values(|run| Some(run.inference_mac.0)), &joules)
+        shown(group, &|g| g.repeats(|run| Some(run.inference_mac?.0)), &joules)
     });
     let models: BTreeSet<_> = sweep.groups.iter().flat_map(|g| g.energies().into_keys()).collect();
     for key in &models {
@@ -128,10 +125,12 @@ fn print_notes(sweep: &EnergySweep, files: &[PathBuf]) -> anyhow::Result<()> {
         }
     }
     let mut lines = vec![vec![String::new()]];
-    if sweep.groups.iter().any(|group| sweep.reference(group).is_some()) {
-        let reference = sweep.reference_label();
-        lines.push(vec![format!("inference: of one sample; in brackets: relative to {reference}")]);
-    }
+    let reference = sweep.reference_label();
+    lines.push(vec![format!("inference: of one sample; in brackets: relative to {reference}")]);
+    lines.push(vec![
+        "≥, ≤: a bound, as not every run reached the target; ±: half the 95 % interval of the mean"
+            .to_owned(),
+    ]);
     lines.extend(notes.into_iter().map(|note| vec![note]));
     lines.extend(files.iter().map(|path| vec![path.display().to_string()]));
     print_table(&lines)

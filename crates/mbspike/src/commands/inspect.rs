@@ -7,8 +7,8 @@ use mbspike_data::frames::{Slicing, View, integrate};
 use mbspike_data::{
     DatasetConfig, Error, Events, SampleSet, inspect_recording, printable, read_recording,
 };
-use mbspike_experiments::figure;
 use mbspike_experiments::sweep::Sweep;
+use mbspike_figures::figure::{self, Recording};
 
 use super::{print_json, print_table};
 use crate::cli::InspectArgs;
@@ -102,7 +102,14 @@ fn recording(args: &InspectArgs, quiet: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn draw(path: &Path, events: &Events, quiet: bool) -> anyhow::Result<()> {
-    figure::events(events)?.save_as(path)?;
+    let recording = Recording {
+        sensor: events.sensor,
+        t_us: &events.t_us,
+        x: &events.x,
+        y: &events.y,
+        on: &events.on,
+    };
+    figure::events(&recording)?.save_as(path)?;
     say(path, quiet);
     Ok(())
 }

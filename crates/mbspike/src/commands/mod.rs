@@ -8,6 +8,7 @@ mod fetch;
 mod frames;
 pub mod info;
 mod inspect;
+pub mod migrate;
 pub mod plot;
 pub mod quantize;
 pub mod report;

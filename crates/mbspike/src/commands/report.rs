@@ -1,14 +1,16 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use mbspike_experiments::report::{HTML_FILE, MARKDOWN_FILE, Report};
+use mbspike_experiments::neuron;
+use mbspike_figures::report::{HTML_FILE, MARKDOWN_FILE, Reference, Report};
 use serde_json::json;
 
 use super::print_json;
 use crate::cli::ReportArgs;
 
 pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let report = Report::read(&args.folder)?;
+    let reference = args.reference.as_deref().map(Reference::read).transpose()?;
+    let report = Report::read(&args.folder, reference.as_ref(), Some(&neuron::curves()?))?;
     let file = if args.markdown { MARKDOWN_FILE } else { HTML_FILE };
     let path = args.out.clone().unwrap_or_else(|| args.folder.join(file));
     let figures = if args.markdown {

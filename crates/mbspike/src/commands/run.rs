@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mbspike_experiments::curves::Estimate;
-use mbspike_experiments::figure;
-use mbspike_experiments::results::Summary;
+use mbspike_experiments::neuron;
 use mbspike_experiments::run::{Options, Report, run_sweep};
 use mbspike_experiments::sweep::Sweep;
+use mbspike_figures::figure::draw_all;
+use mbspike_results::{Run, RunGroup, RunSet, Summary, TargetKind, TargetOptions, value_text};
 use serde_json::json;
 
 use super::{COMMIT, print_json, print_table};
@@ -28,7 +28,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     let figures = if args.no_figures || report.summaries.is_empty() {
         vec![]
     } else {
-        figure::draw_all(&report.folder, &figure::Options::default())?
+        draw_all(&report.folder, &TargetOptions::default(), Some(&neuron::curves()?))?
     };
     if args.json {
         print_report_json(&report, &figures)?;
@@ -41,7 +41,11 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Names on stderr what did not end well.
+/// What the step time of a run's last hundred iterations and that of its first may differ by without
+/// a word.
+const MOST_CHANGE: f64 = 1.5;
+
+/// Names on stderr what did not end well, and runs that did not go on as fast or slow as they began.
 fn complain(report: &Report) {
     for (id, error) in &report.failed {
         eprintln!("error: {id} failed: {error}");
@@ -49,6 +53,19 @@ fn complain(report: &Report) {
     for summary in &report.summaries {
         if let Some(cause) = &summary.cause {
             eprintln!("error: {} diverged: {cause}", summary.id);
+        }
+    }
+    for summary in &report.summaries {
+        if let (Some(first), Some(last)) =
+            (summary.first_steps_median_s, summary.last_steps_median_s)
+            && (last > first * MOST_CHANGE || first > last * MOST_CHANGE)
+        {
+            let (id, first, last) = (&summary.id, 1e3 * first, 1e3 * last);
+            eprintln!(
+                "warning: {id}: an iteration took {first:.1} ms in the first hundred and {last:.1} ms \
+                 in the last hundred (median); either something else ran on this machine, or the \
+                 time of a step depends on the weights"
+            );
         }
     }
     if !report.stopped.is_empty() {
@@ -80,52 +97,62 @@ fn print_report(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()> {
         "% of it waiting for data",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for (label, runs) in groups(&report.summaries) {
+    // What is said here of a time to the target is the run's own record, which needs no curves.
+    let run = |summary: &Summary| Run { summary: summary.clone(), windows: vec![], epochs: vec![] };
+    let runs = RunSet::of(report.summaries.iter().map(run).collect());
+    let row = |group: &RunGroup| {
         let over = |get: &dyn Fn(&Summary) -> Option<f64>, scale: f64, digits: usize| {
-            let values: Vec<f64> =
-                runs.iter().filter_map(|run| get(run)).map(|x| x * scale).collect();
-            spread(Estimate::of(&values), digits)
+            let measure = group.repeats(|run| Some(scale * get(&run.summary)?)).measure();
+            measure.map_or_else(|| DASH.to_owned(), |measure| measure.text(digits))
         };
-        rows.push(vec![
-            label,
-            runs.len().to_string(),
+        let times = group.times_to_target(TargetKind::TrainIterations, &TargetOptions::default());
+        vec![
+            name(group),
+            group.runs.len().to_string(),
             over(&|run| run.final_test_accuracy, 1.0, 4),
             over(&|run| run.best_test_accuracy, 1.0, 4),
             over(&|run| run.final_train_accuracy, 1.0, 4),
-            over(&|run| run.iterations_to_target.map(|n| n as f64), 1.0, 0),
+            times.measure().map_or_else(|| DASH.to_owned(), |time| time.text_of_reached(0)),
             over(&|run| run.median_step_time_s, 1e3, 1),
             over(&|run| run.loader_share, 100.0, 1),
-        ]);
-    }
+        ]
+    };
+    rows.extend(runs.groups.iter().map(row));
+    rows.extend(runs.lost.iter().map(|group| {
+        let mut row = vec![name(group), "0".to_owned()];
+        row.resize(head.len(), DASH.to_owned());
+        row
+    }));
     print_table(&rows)?;
-    let mut lines = vec![vec![format!("\nresults  {}", report.folder.display())]];
-    if rows.iter().flatten().any(|cell| cell.contains('±')) {
-        lines.insert(0, vec!["±: one standard deviation over runs".to_owned()]);
+    let has = |sign: char| rows.iter().flatten().any(|cell| cell.contains(sign));
+    let mut lines = vec![];
+    if has('±') {
+        lines.push("±: half the width of the 95 % interval of the mean over runs (Student's t)");
     }
+    if has('≥') {
+        lines.push("≥: some runs never reached the target and count with their length");
+    }
+    if runs.diverged().next().is_some() {
+        lines.push("runs that diverged are in no mean");
+    }
+    let mut lines: Vec<Vec<String>> = lines.into_iter().map(|line| vec![line.to_owned()]).collect();
+    lines.push(vec![format!("\nresults  {}", report.folder.display())]);
     lines.extend(figures.iter().map(|path| vec![format!("figure   {}", path.display())]));
     print_table(&lines)
 }
 
-/// Mean, and standard deviation where there is one.
-fn spread(estimate: Option<Estimate>, digits: usize) -> String {
-    match estimate {
-        None => "–".to_owned(),
-        Some(Estimate { mean, sd: None, .. }) => format!("{mean:.digits$}"),
-        Some(Estimate { mean, sd: Some(sd), .. }) => format!("{mean:.digits$} ± {sd:.digits$}"),
+/// A group by what was swept, as a config says it, and how many of its runs diverged.
+fn name(group: &RunGroup) -> String {
+    let summary = group.described();
+    let values = summary.values.iter();
+    let values: Vec<String> =
+        values.map(|(key, value)| format!("{key}={}", value_text(value))).collect();
+    let name = if values.is_empty() { summary.name.clone() } else { values.join(" ") };
+    match group.diverged.len() {
+        0 => name,
+        n => format!("{name} ({n} of {} diverged)", n + group.runs.len()),
     }
 }
 
-/// The repeats of each point of a sweep, in the sweep's order.
-fn groups(summaries: &[Summary]) -> Vec<(String, Vec<&Summary>)> {
-    let mut groups: Vec<(String, Vec<&Summary>)> = Vec::new();
-    for summary in summaries {
-        let values = summary.values.iter().map(|(key, value)| format!("{key}={value}"));
-        let values: Vec<String> = values.collect();
-        let label = if values.is_empty() { summary.name.clone() } else { values.join(" ") };
-        match groups.iter_mut().find(|(other, _)| *other == label) {
-            Some((_, runs)) => runs.push(summary),
-            None => groups.push((label, vec![summary])),
-        }
-    }
-    groups
-}
+/// What is said of what is not there.
+const DASH: &str = "–";

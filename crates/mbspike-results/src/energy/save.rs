@@ -1,0 +1,178 @@
+//! What is kept of an estimate: counts as JSON, tables as CSV.
+
+use std::path::{Path, PathBuf};
+
+use mbspike_energy::{LayerCounts, OperationCounts};
+use mbspike_files::seal::Seal;
+
+use super::estimate::RunEnergy;
+use crate::error::{Error, Result};
+use crate::files::write_json;
+use crate::lock::Lock;
+
+/// What a run's network did on its test set, in the run's folder.
+pub const OPERATIONS_FILE: &str = "operations.json";
+
+/// The table of estimates, one row a run and model.
+pub const CSV_FILE: &str = "energy.csv";
+/// The table of counts, one row a run and layer.
+pub const LAYERS_FILE: &str = "operations.csv";
+
+/// The counts of the run in `folder`, if they are there. Counts of a version before 0.2, which have no
+/// checksum, are as if they were not.
+///
+/// # Errors
+/// If they cannot be read or are not as they were written.
+pub fn read_counts(folder: &Path) -> Result<Option<OperationCounts>> {
+    let path = folder.join(OPERATIONS_FILE);
+    let bytes = match fs_err::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    match mbspike_files::seal::from_json(&bytes) {
+        Ok((counts, Seal::Sealed(_))) => Ok(Some(counts)),
+        Ok((_, Seal::None)) => Ok(None),
+        Err(error) => Err(Error::of_seal(path, error, "remove it, and it is counted again")),
+    }
+}
+
+/// Writes the counts of the run in `folder`.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_counts(folder: &Path, counts: &OperationCounts) -> Result<()> {
+    write_json(&folder.join(OPERATIONS_FILE), counts)
+}
+
+/// Writes both tables into `folder` and returns their paths.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn save(folder: &Path, runs: &[RunEnergy]) -> Result<[PathBuf; 2]> {
+    fs_err::create_dir_all(folder)?;
+    let _lock = Lock::wait(folder)?;
+    Ok([
+        write(&folder.join(CSV_FILE), &estimates(runs))?,
+        write(&folder.join(LAYERS_FILE), &layers(runs))?,
+    ])
+}
+
+fn write(path: &Path, rows: &[Vec<String>]) -> Result<PathBuf> {
+    let error = |source| Error::Csv { path: path.to_owned(), source };
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        csv.write_record(row).map_err(error)?;
+    }
+    let csv = csv.into_inner().map_err(|e| std::io::Error::other(e.to_string()))?;
+    mbspike_files::write(path, |file| file.write_all(&csv))?;
+    Ok(path.to_owned())
+}
+
+fn of_run(run: &RunEnergy) -> Vec<String> {
+    let s = &run.summary;
+    vec![s.id.clone(), s.bits.to_string(), s.time_steps.to_string(), s.repeat.to_string()]
+}
+
+fn header(columns: &[&str]) -> Vec<String> {
+    ["id", "bits", "time_steps", "repeat"].iter().chain(columns).map(|c| (*c).to_owned()).collect()
+}
+
+/// One row a run and model; energies in picojoules, times in nanoseconds, of one sample.
+fn estimates(runs: &[RunEnergy]) -> Vec<Vec<String>> {
+    let mut rows = vec![header(&[
+        "test_accuracy",
+        "model",
+        "hardware",
+        "energy",
+        "synapses",
+        "neurons",
+        "addressing",
+        "memory",
+        "spikes",
+        "payload",
+        "leakage",
+        "time",
+        "time_work",
+        "time_hops",
+        "time_barriers",
+    ])];
+    let optional = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
+    for run in runs {
+        let mut add = |model: &str, hardware: &str, cells: Vec<String>| {
+            let mut row = of_run(run);
+            row.push(optional(run.summary.final_test_accuracy));
+            row.extend([model.to_owned(), hardware.to_owned()]);
+            row.extend(cells);
+            row.resize(rows[0].len(), String::new());
+            rows.push(row);
+        };
+        if let Some(training) = run.training {
+            add("eq-5.1-training", "c", vec![training.energy_c.to_string()]);
+        }
+        for (equation, energy) in [("eq-5.2", run.inference_ac), ("eq-5.3", run.inference_mac)] {
+            if let Some(energy) = energy {
+                add(equation, "cmos-45nm", vec![energy.0.to_string()]);
+            }
+        }
+        for estimate in &run.estimates {
+            let p = estimate.estimate.parts;
+            let time = estimate.estimate.time;
+            let energies = [
+                p.total(),
+                p.synapses,
+                p.neurons,
+                p.addressing,
+                p.memory,
+                p.spikes,
+                p.payload,
+                p.leakage,
+            ];
+            let times = [
+                time.map(|t| t.total_ns()),
+                time.map(|t| t.work_ns),
+                time.map(|t| t.hops_ns),
+                time.map(|t| t.barriers_ns),
+            ];
+            let cells = energies.iter().map(|e| e.0.to_string()).chain(times.map(optional));
+            add(estimate.model.name(), &estimate.hardware, cells.collect());
+        }
+    }
+    rows
+}
+
+/// One row a run and layer; counts are sums over all samples and time steps.
+fn layers(runs: &[RunEnergy]) -> Vec<Vec<String>> {
+    type Column = (&'static str, fn(&LayerCounts) -> u64);
+    let columns: [Column; 17] = [
+        ("bits_sent", |l| l.bits.into()),
+        ("bits_received", |l| l.input_bits.into()),
+        ("neurons", |l| l.n_neurons),
+        ("weights", |l| l.n_weights),
+        ("biases", |l| l.n_biases),
+        ("dense_macs_per_step", |l| l.dense_macs),
+        ("synapses", |l| l.n_synapses),
+        ("received_spikes", |l| l.received_spikes),
+        ("synaptic_events", |l| l.synaptic_events),
+        ("serial_events", |l| l.serial_events),
+        ("effective_macs", |l| l.effective_macs),
+        ("neuron_updates", |l| l.neuron_updates),
+        ("sent_spikes", |l| l.sent_spikes),
+        ("sent_ones", |l| l.sent_ones),
+        ("sent_payload_bits", LayerCounts::sent_payload_bits),
+        ("weight_reads", LayerCounts::weight_reads),
+        ("membrane_reads", LayerCounts::membrane_accesses),
+    ];
+    let names: Vec<&str> =
+        ["samples", "layer"].into_iter().chain(columns.map(|(name, _)| name)).collect();
+    let mut rows = vec![header(&names)];
+    for run in runs {
+        for layer in &run.counts.layers {
+            let mut row = of_run(run);
+            row.extend([run.counts.n_samples.to_string(), layer.name.clone()]);
+            row.extend(columns.iter().map(|(_, of)| of(layer).to_string()));
+            rows.push(row);
+        }
+    }
+    rows
+}

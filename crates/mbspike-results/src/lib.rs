@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+pub mod conversion;
+pub mod curves;
+pub mod energy;
+mod error;
+pub mod files;
+mod group;
+mod identity;
+mod label;
+mod lock;
+mod metrics;
+pub mod neuron;
+mod plan;
+mod record;
+mod repeats;
+pub mod table;
+mod target;
+pub mod tensorboard;
+
+pub use error::{Error, Result};
+pub use files::{read_json, read_summaries, read_summary, write_json};
+pub use group::{Facet, Run, RunGroup, RunSet, order};
+pub use identity::{Difference, FREE_KEYS, Identity};
+pub use label::{Names, value_text};
+pub use lock::Lock;
+pub use metrics::{MetricsLog, MetricsMark, read_metrics};
+pub use plan::{Plan, PlannedRun};
+pub use record::{DatasetSummary, Environment, EpochRecord, Record, Status, Summary, WindowRecord};
+pub use repeats::{Bound, Estimate, Measure, Repeat, Repeats, median};
+pub use target::{TargetKind, TargetOptions};
