@@ -24,15 +24,14 @@ def main(folder: Path) -> None:
     random = np.random.default_rng(7)
     events = np.empty(N, dtype=[("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1")])
     events["t"] = np.sort(random.integers(0, 40_000, N))
-    # expelliarmus 1.1.12 does not read back its own EVT 3 where nothing happens for longer than 4 ms.
-    assert np.diff(events["t"]).max() < 4096
+    # No EVT 3: expelliarmus 1.1.12 writes the high part of the time once only, which no camera does.
     events["x"] = random.integers(0, WIDTH, N)
     events["y"] = random.integers(0, HEIGHT, N)
     events["p"] = random.integers(0, 2, N)
     rows = [f"{e['t']},{e['x']},{e['y']},{e['p']}" for e in events]
     (folder / "truth.csv").write_text("\n".join(["t,x,y,p", *rows, ""]))
 
-    for encoding, name in [("dat", "e.dat"), ("evt2", "evt2.raw"), ("evt3", "evt3.raw")]:
+    for encoding, name in [("dat", "e.dat"), ("evt2", "evt2.raw")]:
         path = folder / name
         path.unlink(missing_ok=True)
         Wizard(encoding=encoding).save(fpath=str(path), arr=events)

@@ -1,13 +1,13 @@
 //! AEDAT 4, the format of iniVation's DV and dv-processing.
 //!
-//! `#!AER-DAT4.0\r\n`, then a header as FlatBuffers, with its size before it (`u32`): the compression of packets
+//! `#!AER-DAT4.0\r\n`, then a header as `FlatBuffers`, with its size before it (`u32`): the compression of packets
 //! (0 none, 1 and 2 LZ4, 3 and 4 Zstandard), the position of a table at the end of the file (or -1) and a
 //! description of the streams in XML, where the sensor's size is. Then packets to that position or the end:
-//! the number of a stream and a size (`i32` each), then so many bytes, compressed: FlatBuffers again, with
+//! the number of a stream and a size (`i32` each), then so many bytes, compressed: `FlatBuffers` again, with
 //! their size and what they are, `EVTS` for events. An event has 16 bytes: its time in microseconds (`i64`), x
 //! and y (`i16` each), polarity (1 = ON) and padding. All numbers are little-endian; packets of other streams
 //! (frames, motion, triggers) are passed over. (dv-processing's documentation, "AEDAT4 file format", and its
-//! FlatBuffers schemas.)
+//! `FlatBuffers` schemas.)
 
 use std::io::{BufRead, Read};
 use std::path::Path;
@@ -168,7 +168,7 @@ fn records(body: &[u8]) -> Option<Option<&[[u8; EVENT_BYTES]]>> {
     Some(Some(bytes.as_chunks().0))
 }
 
-/// A table of FlatBuffers: a `i32` back to its list of fields, which are `u16` places in it.
+/// A table of `FlatBuffers`: a `i32` back to its list of fields, which are `u16` places in it.
 struct Table<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -218,7 +218,7 @@ mod tests {
                         EVTS</attr><node name=\"info\"><attr key=\"sizeX\" type=\"int\">346</attr><attr \
                         key=\"sizeY\" type=\"int\">260</attr></node></node></node></dv>";
 
-    /// A header as FlatBuffers, by hand: root, list of fields, table, string.
+    /// A header as `FlatBuffers`, by hand: root, list of fields, table, string.
     fn header(compression: u32, end: i64) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(20_u32.to_le_bytes()); // the table

@@ -167,7 +167,7 @@ fn recordings_of_other_cameras_are_read_by_what_is_in_them() {
 fn files_that_other_programs_wrote_hold_the_events_that_they_were_given() {
     let truth = read_recording(&case("formats/truth.csv"), Some([48, 64])).unwrap();
     assert_eq!(truth.len(), 150);
-    for name in ["e.dat", "evt2.raw", "evt3.raw", "none.aedat4", "lz4.aedat4", "zstd.aedat4"] {
+    for name in ["e.dat", "evt2.raw", "none.aedat4", "lz4.aedat4", "zstd.aedat4"] {
         let file = case("formats").join(name);
         let events = read_recording(&file, Some([48, 64])).unwrap();
         assert_eq!(events.t_us, truth.t_us, "{name}");

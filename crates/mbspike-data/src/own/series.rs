@@ -224,23 +224,20 @@ pub fn parse_arff(text: &str, file: &Path) -> Result<Vec<Series>> {
             }
             continue;
         }
-        let (channels, label) = match text.chars().next() {
-            Some(quote @ ('\'' | '"')) => {
-                let inside = text[1..].rsplit_once(quote);
-                let Some((inside, rest)) = inside else {
-                    return Err(refuse(line, "the channels in quotes do not end"));
-                };
-                let channels = inside.split("\\n").filter(|channel| !channel.is_empty());
-                let channels =
-                    channels.map(|text| numbers(text, line, file)).collect::<Result<_>>()?;
-                (channels, rest.trim_start_matches(','))
-            }
-            _ => {
-                let Some((values, label)) = text.rsplit_once(',') else {
-                    return Err(refuse(line, "expected numbers and a class, divided by \",\""));
-                };
-                (vec![numbers(values, line, file)?], label)
-            }
+        let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'));
+        let (channels, label) = if let Some(quote) = quote {
+            let Some((inside, rest)) = text[1..].rsplit_once(quote) else {
+                return Err(refuse(line, "the channels in quotes do not end"));
+            };
+            let channels = inside.split("\\n").filter(|channel| !channel.is_empty());
+            let channels: Vec<Vec<f32>> =
+                channels.map(|text| numbers(text, line, file)).collect::<Result<_>>()?;
+            (channels, rest.trim_start_matches(','))
+        } else {
+            let Some((values, label)) = text.rsplit_once(',') else {
+                return Err(refuse(line, "expected numbers and a class, divided by \",\""));
+            };
+            (vec![numbers(values, line, file)?], label)
         };
         let label = label.trim().trim_matches(['\'', '"']).to_owned();
         if label.is_empty() || channels.is_empty() {

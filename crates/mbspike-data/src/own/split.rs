@@ -207,12 +207,11 @@ fn choose(
         Stream::new(seed, Domain::Shuffle, place).rng().shuffle(&mut firsts);
         let n = firsts.len();
         for (i, first) in firsts.into_iter().enumerate() {
-            let is_test = match (config.folds, config.fold) {
-                (Some(folds), Some(fold)) => i % folds == fold,
-                _ => {
-                    let share = config.test_fraction.unwrap_or(0.0);
-                    i < (share * n as f64).round() as usize
-                }
+            let is_test = if let (Some(folds), Some(fold)) = (config.folds, config.fold) {
+                i % folds == fold
+            } else {
+                let share = config.test_fraction.unwrap_or(0.0);
+                i < (share * n as f64).round() as usize
             };
             let part = if is_test { &mut test } else { &mut train };
             part.extend(&groups[&first]);
