@@ -243,7 +243,7 @@ mod tests {
         file
     }
 
-    fn packet(name: &[u8; 4], events: &[(i64, i16, i16, bool)]) -> Vec<u8> {
+    fn packet(name: [u8; 4], events: &[(i64, i16, i16, bool)]) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(16_u32.to_le_bytes());
         bytes.extend(name);
@@ -291,13 +291,13 @@ mod tests {
 
     #[test]
     fn events_are_decoded_under_each_compression() {
-        let packs: [(u32, fn(&[u8]) -> Vec<u8>); 4] =
-            [(0, <[u8]>::to_vec), (1, lz4), (2, lz4), (3, zstd)];
+        let none: fn(&[u8]) -> Vec<u8> = <[u8]>::to_vec;
+        let packs = [(0, none), (1, lz4), (2, lz4), (3, zstd)];
         for (compression, pack) in packs {
             let mut bytes = header(compression, -1);
-            bytes.extend(framed(&pack(&packet(b"EVTS", &EVENTS[..2]))));
-            bytes.extend(framed(&pack(&packet(b"IMUS", &EVENTS))));
-            bytes.extend(framed(&pack(&packet(b"EVTS", &EVENTS[2..]))));
+            bytes.extend(framed(&pack(&packet(*b"EVTS", &EVENTS[..2]))));
+            bytes.extend(framed(&pack(&packet(*b"IMUS", &EVENTS))));
+            bytes.extend(framed(&pack(&packet(*b"EVTS", &EVENTS[2..]))));
             let events = read(&bytes).unwrap();
             assert_eq!(events.t_us, EVENTS.map(|(t, ..)| t), "{compression}");
             assert_eq!((events.x, events.y), (vec![345, 0, 7], vec![259, 0, 8]));
@@ -308,9 +308,9 @@ mod tests {
     #[test]
     fn the_table_at_the_end_is_no_packet() {
         let mut bytes = header(0, 0);
-        let n = bytes.len() + framed(&packet(b"EVTS", &EVENTS)).len();
+        let n = bytes.len() + framed(&packet(*b"EVTS", &EVENTS)).len();
         bytes = header(0, n as i64);
-        bytes.extend(framed(&packet(b"EVTS", &EVENTS)));
+        bytes.extend(framed(&packet(*b"EVTS", &EVENTS)));
         bytes.extend(b"a table that is not read");
         assert_eq!(read(&bytes).unwrap().len(), 3);
     }
@@ -319,7 +319,7 @@ mod tests {
     fn damage_is_refused_at_its_byte_and_never_a_panic() {
         let mut whole = header(1, -1);
         let start = whole.len();
-        whole.extend(framed(&lz4(&packet(b"EVTS", &EVENTS))));
+        whole.extend(framed(&lz4(&packet(*b"EVTS", &EVENTS))));
         let message = |bytes: &[u8]| read(bytes).unwrap_err().to_string();
         for n in (0..whole.len()).filter(|&n| n != start) {
             assert!(message(&whole[..n]).starts_with("a.aedat4: byte "), "{n} bytes");

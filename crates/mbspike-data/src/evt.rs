@@ -241,7 +241,9 @@ mod tests {
 
     fn file(header: &str, words: &[u64], n: usize) -> Vec<u8> {
         let mut bytes = header.as_bytes().to_vec();
-        words.iter().for_each(|word| bytes.extend(&word.to_le_bytes()[..n]));
+        for word in words {
+            bytes.extend(&word.to_le_bytes()[..n]);
+        }
         bytes
     }
 

@@ -285,7 +285,7 @@ fn arrays_of_images_and_of_sequences_are_read_from_each_format() {
         refusal(&DatasetConfig { path: Some(inside("bad.npz")), labels: None, ..own.clone() })
     };
     let x = ("x", npy("<f4", "(2, 1, 1)", &[0; 8]));
-    assert!(message(&[x.clone()]).starts_with("dataset.labels: names no array of "));
+    assert!(message(std::slice::from_ref(&x)).starts_with("dataset.labels: names no array of "));
     let three = message(&[x.clone(), ("y", npy("|u1", "(3,)", &[0, 1, 2]))]);
     assert!(
         three.contains("bad.npz: array \"y\": has 3 labels, but \"x\" has 2 samples"),
