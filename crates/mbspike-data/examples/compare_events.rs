@@ -43,7 +43,7 @@ fn number(recording: &Recording) -> Result<u32> {
     let path = match recording {
         Recording::AtisFile(file) => file.clone(),
         Recording::AtisZipEntry(entry) => entry.path(),
-        Recording::AedatSpan { .. } => return Err("not N-MNIST".into()),
+        _ => return Err("not N-MNIST".into()),
     };
     Ok(path.file_stem().ok_or("a file without a name")?.to_string_lossy().parse()?)
 }

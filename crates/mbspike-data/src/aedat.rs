@@ -88,7 +88,7 @@ pub fn parse(
     }
     let events = events.finish();
     // The whole of a file begins at 0, where its clock does.
-    Ok(Events { start_us: times.start, ..events })
+    Ok(Events { start_us: times.start.max(0), ..events })
 }
 
 /// Encodes events as a file; the inverse of [`parse`]. Packets hold up to `packet_size` events.

@@ -1,19 +1,115 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::catalog::DatasetName;
-use crate::{Dataset, Error, Result, cifar10, dvs_gesture, mnist, nmnist};
+use crate::own::OwnKind;
+use crate::{
+    Dataset, EncoderConfig, Error, InputCode, Result, SampleKind, cifar10, dvs_gesture, mnist,
+    nmnist, own,
+};
+
+/// Where samples come from: a published dataset, or a user's own data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceName {
+    /// A dataset of the catalog.
+    Published(DatasetName),
+    /// Own data.
+    Own(OwnKind),
+}
+
+impl SourceName {
+    /// The name, as in configs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Published(name) => name.as_str(),
+            Self::Own(kind) => kind.as_str(),
+        }
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        let published = DatasetName::ALL.into_iter().map(Self::Published);
+        published.chain(OwnKind::ALL.into_iter().map(Self::Own))
+    }
+}
+
+impl std::fmt::Display for SourceName {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<DatasetName> for SourceName {
+    fn from(name: DatasetName) -> Self {
+        Self::Published(name)
+    }
+}
+
+impl From<OwnKind> for SourceName {
+    fn from(kind: OwnKind) -> Self {
+        Self::Own(kind)
+    }
+}
+
+impl PartialEq<DatasetName> for SourceName {
+    fn eq(&self, name: &DatasetName) -> bool {
+        *self == Self::Published(*name)
+    }
+}
+
+impl Serialize for SourceName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// The names, for errors of serde, which wants them to live for ever.
+const SOURCE_NAMES: [&str; 13] = [
+    "mnist",
+    "fashion-mnist",
+    "fashion-mnist-subset",
+    "cifar10",
+    "nmnist",
+    "dvs-gesture",
+    "image-folder",
+    "arrays",
+    "idx",
+    "events-folder",
+    "csv",
+    "ts",
+    "arff",
+];
+
+impl<'de> Deserialize<'de> for SourceName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = SourceName;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the name of a dataset, or of a kind of own data")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<SourceName, E> {
+                SourceName::all()
+                    .find(|known| known.as_str() == name)
+                    .ok_or_else(|| E::unknown_variant(name, &SOURCE_NAMES))
+            }
+        }
+        deserializer.deserialize_str(Name)
+    }
+}
 
 /// The `[dataset]` part of a config.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetConfig {
-    /// Which dataset.
-    pub name: DatasetName,
-    /// The folder that holds it; without it the user's data folder and the system's are searched
-    /// (see [`crate::locate::search_folders`]).
+    /// Which dataset, or what own data are made of.
+    pub name: SourceName,
+    /// The folder (of own data: or file) that holds it; without it the user's data folder and the
+    /// system's are searched (see [`crate::locate::search_folders`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// Train on a class-balanced part of this many samples; on all without it.
@@ -25,6 +121,61 @@ pub struct DatasetConfig {
     /// Where event frames are kept between runs.
     #[serde(default, skip_serializing_if = "FrameCachePlace::is_off")]
     pub frame_cache: FrameCachePlace,
+    /// Own data: the folder or file of the test set; without it the test set is taken from `path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_path: Option<PathBuf>,
+    /// The share of the samples of each class that is the test set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_fraction: Option<f64>,
+    /// The number of folds; one of them is the test set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folds: Option<usize>,
+    /// Which fold is the test set, from 0 on; a key to sweep over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
+    /// Seed of the choice of test samples, by fraction and by fold; 0 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_seed: Option<u64>,
+    /// Keep samples that are in both sets, instead of refusing them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_shared: Option<bool>,
+    /// Names of the classes, in the order of the labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_names: Option<Vec<String>>,
+    /// `image-folder`: height and width that pictures are resized to; needed where they differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<[usize; 2]>,
+    /// `image-folder`: one channel of grey instead of three of colour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grey: Option<bool>,
+    /// `arrays`: the name of the array of samples (or a file, of `.npy`); `idx`: the file of images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<String>,
+    /// The array, file or (`csv`) column of labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
+    /// `arrays`, `idx`: the same for the test set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_samples: Option<String>,
+    /// `arrays`, `idx`: the same for the test set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_labels: Option<String>,
+    /// `arrays`, `idx`: the label of the first class; 0 without it, 1 for EMNIST's letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_label: Option<i64>,
+    /// `idx`: exchange rows and columns, as EMNIST needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transpose: Option<bool>,
+    /// `events-folder`: height and width of the sensor, where the recordings do not tell them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensor: Option<[usize; 2]>,
+    /// `events-folder`: a table in `path` with the columns file, label and, for parts of recordings,
+    /// `start_us` and `end_us`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// Time series: cut or padded with zeros to so many steps; the longest's without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<usize>,
 }
 
 /// Where event frames are kept, so that recordings are integrated once and not in every epoch:
@@ -100,25 +251,69 @@ impl<'de> Deserialize<'de> for FrameCachePlace {
 
 impl DatasetConfig {
     /// All of the dataset `name`, from wherever it is found.
-    pub fn new(name: DatasetName) -> Self {
-        let frame_cache = FrameCachePlace::Off;
-        Self { name, path: None, train_size: None, test_size: None, frame_cache }
+    pub fn new(name: impl Into<SourceName>) -> Self {
+        Self {
+            name: name.into(),
+            path: None,
+            train_size: None,
+            test_size: None,
+            frame_cache: FrameCachePlace::Off,
+            test_path: None,
+            test_fraction: None,
+            folds: None,
+            fold: None,
+            split_seed: None,
+            allow_shared: None,
+            class_names: None,
+            size: None,
+            grey: None,
+            samples: None,
+            labels: None,
+            test_samples: None,
+            test_labels: None,
+            first_label: None,
+            transpose: None,
+            sensor: None,
+            table: None,
+            length: None,
+        }
     }
 
     /// Refuses what cannot be loaded, before any file is touched.
     pub fn validate(&self) -> Result<()> {
-        let info = self.name.info();
+        for (key, size) in
+            [("dataset.train_size", self.train_size), ("dataset.test_size", self.test_size)]
+        {
+            if size == Some(0) {
+                return Err(Error::config(key, "must be at least 1: 0"));
+            }
+        }
+        self.frame_cache.folder()?;
+        let name = match self.name {
+            SourceName::Published(name) => name,
+            SourceName::Own(kind) => {
+                if self.path.is_none() {
+                    let message =
+                        format!("is missing: the folder or file of \"{}\"", kind.as_str());
+                    return Err(Error::config("dataset.path", message));
+                }
+                return self.validate_own(kind);
+            }
+        };
+        if let Some(key) = self.own_keys().first() {
+            let message = format!("is of no use to \"{name}\", whose parts are published");
+            return Err(Error::config(&format!("dataset.{key}"), message));
+        }
+        let info = name.info();
         for (key, size, available) in [
             ("dataset.train_size", self.train_size, info.n_train),
             ("dataset.test_size", self.test_size, info.n_test),
         ] {
-            match size {
-                Some(0) => return Err(Error::config(key, "must be at least 1: 0")),
-                Some(n) if n > available => {
-                    let message = format!("{} has only {available} samples: {n}", self.name);
-                    return Err(Error::config(key, message));
-                }
-                _ => {}
+            if let Some(n) = size
+                && n > available
+            {
+                let message = format!("{name} has only {available} samples: {n}");
+                return Err(Error::config(key, message));
             }
         }
         if let Some(path) = &self.path {
@@ -132,7 +327,7 @@ impl DatasetConfig {
                 return fail("must name a folder");
             }
         }
-        if self.frame_cache != FrameCachePlace::Off && !self.name.is_events() {
+        if self.frame_cache != FrameCachePlace::Off && !name.is_events() {
             let message = format!("is of no use to {}, which has images, not events", self.name);
             return Err(Error::config("dataset.frame_cache", message));
         }
@@ -145,20 +340,91 @@ impl DatasetConfig {
         }
         Ok(())
     }
+
+    /// What the samples are, to be held against a network before anything is trained. Of own data the
+    /// files are read, once for all folds.
+    ///
+    /// # Errors
+    /// If the configuration is not valid, or own data cannot be read.
+    pub fn describe(&self) -> Result<Description> {
+        self.validate()?;
+        let SourceName::Published(name) = self.name else { return self.describe_own() };
+        let info = name.info();
+        Ok(Description {
+            kind: if name.is_events() { SampleKind::Events } else { SampleKind::Images },
+            shape: info.shape,
+            class_names: info.class_names.iter().map(|&name| name.to_owned()).collect(),
+            n_train: info.n_train,
+            n_test: info.n_test,
+        })
+    }
+
+    /// What the numbers are that `encoder` makes of its samples.
+    ///
+    /// # Errors
+    /// If own data cannot be read.
+    pub fn input_code(&self, encoder: &EncoderConfig) -> Result<InputCode> {
+        match self.name {
+            SourceName::Published(_) => Ok(encoder.code()),
+            SourceName::Own(_) => Ok(encoder.code_of(self.describe()?.kind)),
+        }
+    }
+
+    fn describe_own(&self) -> Result<Description> {
+        static KNOWN: Mutex<Vec<(DatasetConfig, Description)>> = Mutex::new(Vec::new());
+        // Which fold is tested changes neither sizes nor classes.
+        let key =
+            Self { fold: self.fold.map(|_| 0), train_size: None, test_size: None, ..self.clone() };
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, description)) = known.iter().find(|(config, _)| *config == key) {
+            return Ok(description.clone());
+        }
+        let dataset = load(&key)?;
+        let (kind, shape) = (dataset.train.kind(), dataset.train.shape());
+        let (n_train, n_test) = (dataset.train.len(), dataset.test.len());
+        let class_names = dataset.class_names;
+        let description = Description { kind, shape, class_names, n_train, n_test };
+        known.push((key, description.clone()));
+        Ok(description)
+    }
+}
+
+/// What the samples of a dataset are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// Images, recordings or sequences.
+    pub kind: SampleKind,
+    /// Channels, height and width of a sample, before it is encoded.
+    pub shape: [usize; 3],
+    /// Names of the classes, in the order of the labels.
+    pub class_names: Vec<String>,
+    /// Samples to train on, as many as there are.
+    pub n_train: usize,
+    /// Samples to test on, as many as there are.
+    pub n_test: usize,
+}
+
+impl Description {
+    /// Whether samples are recordings of event cameras.
+    pub fn is_events(&self) -> bool {
+        self.kind == SampleKind::Events
+    }
 }
 
 /// Loads a dataset. Nothing stands in for a dataset that is missing: the embedded part of
 /// Fashion-MNIST is used only under its own name, `fashion-mnist-subset`.
 pub fn load(config: &DatasetConfig) -> Result<Dataset> {
     config.validate()?;
+    let path = config.path.as_deref();
     let mut dataset = match config.name {
-        DatasetName::Mnist | DatasetName::FashionMnist => {
-            mnist::load(config.name, config.path.as_deref())?
+        SourceName::Published(name @ (DatasetName::Mnist | DatasetName::FashionMnist)) => {
+            mnist::load(name, path)?
         }
-        DatasetName::FashionMnistSubset => mnist::load_embedded()?,
-        DatasetName::Cifar10 => cifar10::load(config.path.as_deref())?,
-        DatasetName::Nmnist => nmnist::load(config.path.as_deref())?,
-        DatasetName::DvsGesture => dvs_gesture::load(config.path.as_deref())?,
+        SourceName::Published(DatasetName::FashionMnistSubset) => mnist::load_embedded()?,
+        SourceName::Published(DatasetName::Cifar10) => cifar10::load(path)?,
+        SourceName::Published(DatasetName::Nmnist) => nmnist::load(path)?,
+        SourceName::Published(DatasetName::DvsGesture) => dvs_gesture::load(path)?,
+        SourceName::Own(kind) => own::load(kind, path.unwrap_or(Path::new(".")), config)?,
     };
     for (key, size, set) in [
         ("dataset.train_size", config.train_size, &mut dataset.train),
@@ -172,4 +438,40 @@ pub fn load(config: &DatasetConfig) -> Result<Dataset> {
         *set = set.subset(n);
     }
     Ok(dataset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_is_found_by_its_name() {
+        let names: Vec<&str> = SourceName::all().map(SourceName::as_str).collect();
+        assert_eq!(names, SOURCE_NAMES);
+        for name in names {
+            let config: DatasetConfig = toml::from_str(&format!("name = \"{name}\"")).unwrap();
+            assert_eq!(toml::to_string(&config).unwrap(), format!("name = \"{name}\"\n"));
+        }
+        assert!(toml::from_str::<DatasetConfig>("name = \"mnis\"").is_err());
+    }
+
+    #[test]
+    fn keys_of_other_sources_are_refused() {
+        let message = |text: &str| {
+            let config: DatasetConfig = toml::from_str(text).unwrap();
+            config.validate().unwrap_err().to_string()
+        };
+        let published = message("name = \"mnist\"\nfirst_label = 1");
+        assert_eq!(
+            published,
+            "dataset.first_label: is of no use to \"mnist\", whose parts are published"
+        );
+        let own = message("name = \"ts\"\npath = \"p\"\ntranspose = true");
+        assert_eq!(own, "dataset.transpose: is of no use to \"ts\"");
+        assert!(message("name = \"idx\"").starts_with("dataset.path: is missing"));
+        assert!(
+            message("name = \"events-folder\"\npath = \"p\"\nsensor = [32768, 32768]")
+                .starts_with("dataset.sensor: must have 1 to")
+        );
+    }
 }

@@ -67,6 +67,22 @@ pub enum SampleSet {
     Images(Arc<ImageSet>),
     /// Recordings of an event camera.
     Events(Arc<EventSet>),
+    /// Arrays of numbers: sequences, or still images whose intensities are no bytes.
+    Arrays(Arc<ArraySet>),
+}
+
+/// What the samples of a set are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SampleKind {
+    /// Still images, with intensities in `[0, 1]`.
+    Images,
+    /// Recordings of an event camera.
+    Events,
+    /// Sequences of so many steps of any numbers; one step: still images.
+    Sequences {
+        /// T.
+        n_steps: usize,
+    },
 }
 
 impl SampleSet {
@@ -85,6 +101,16 @@ impl SampleSet {
         match self {
             Self::Images(set) => &set.labels,
             Self::Events(set) => &set.labels,
+            Self::Arrays(set) => &set.labels,
+        }
+    }
+
+    /// What the samples are.
+    pub fn kind(&self) -> SampleKind {
+        match self {
+            Self::Images(_) => SampleKind::Images,
+            Self::Events(_) => SampleKind::Events,
+            Self::Arrays(set) => SampleKind::Sequences { n_steps: set.n_steps },
         }
     }
 
@@ -94,6 +120,7 @@ impl SampleSet {
         match self {
             Self::Images(set) => set.shape,
             Self::Events(set) => [2, set.sensor[0], set.sensor[1]],
+            Self::Arrays(set) => set.shape,
         }
     }
 
@@ -102,6 +129,7 @@ impl SampleSet {
         match self {
             Self::Images(set) => set.split,
             Self::Events(set) => set.split,
+            Self::Arrays(set) => set.split,
         }
     }
 
@@ -112,6 +140,7 @@ impl SampleSet {
         match self {
             Self::Images(set) => Self::Images(Arc::new(set.subset(n))),
             Self::Events(set) => Self::Events(Arc::new(set.subset(n))),
+            Self::Arrays(set) => Self::Arrays(Arc::new(set.subset(n))),
         }
     }
 }
@@ -165,6 +194,51 @@ impl ImageSet {
             labels: chosen.iter().map(|&i| self.labels[i]).collect(),
             shape: self.shape,
             split: self.split,
+        }
+    }
+}
+
+/// Arrays of numbers with labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArraySet {
+    /// `[N, T, C, H, W]`.
+    pub values: Vec<f32>,
+    /// Steps of each sample that are not padding, `[N]`.
+    pub lengths: Vec<usize>,
+    /// The class of each sample, `[N]`.
+    pub labels: Vec<u8>,
+    /// Channels, height, width.
+    pub shape: [usize; 3],
+    /// T.
+    pub n_steps: usize,
+    /// Which half of its dataset this is.
+    pub split: Split,
+}
+
+impl ArraySet {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The numbers of sample `index`, `[T, C, H, W]`.
+    pub fn sample(&self, index: usize) -> &[f32] {
+        let n = self.n_steps * self.shape.iter().product::<usize>();
+        &self.values[index * n..][..n]
+    }
+
+    fn subset(&self, n: usize) -> Self {
+        let chosen = class_balanced_prefix(&self.labels, n);
+        Self {
+            values: chosen.iter().flat_map(|&i| self.sample(i)).copied().collect(),
+            lengths: chosen.iter().map(|&i| self.lengths[i]).collect(),
+            labels: chosen.iter().map(|&i| self.labels[i]).collect(),
+            ..*self
         }
     }
 }

@@ -1,12 +1,14 @@
 //! From intensities to the input of a spiking network, `[T, B, C, H, W]`.
 
+mod signals;
+
 use mbspike_core::{InputCode, poisson};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::event_transforms::EventTransforms;
 use crate::frames::{MAX_FRAMES, Origin, Slicing, View, accumulate};
-use crate::{AugmentConfig, Error, Events, Result, SampleSet, Split};
+use crate::{AugmentConfig, Error, Events, Result, SampleKind, SampleSet, Split};
 
 /// How samples become sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +20,18 @@ pub enum EncoderKind {
     Direct,
     /// The events of a recording, gathered into one frame per time step.
     EventFrame,
+    /// Each pixel fires once, the earlier the brighter it is (time to first spike).
+    Latency,
+    /// Sequences: a spike where a signal rose or fell by a threshold since the step before.
+    Delta,
+    /// Each value drives some neurons with Gaussian receptive fields.
+    Population,
 }
+
+/// The most neurons that one signal may have in population coding.
+const MAX_NEURONS: usize = 1 << 12;
+/// Where intensities are.
+const UNIT: [f32; 2] = [0.0, 1.0];
 
 /// The most time steps that a sequence may have; how many fit into memory is another matter.
 pub const MAX_TIME_STEPS: usize = MAX_FRAMES as usize;
@@ -52,6 +65,16 @@ pub struct EncoderConfig {
     /// Direct encoding only: then divide by this. One number per channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub std: Option<Vec<f32>>,
+    /// Delta modulation: the change that fires, one number for all channels or one for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Vec<f32>>,
+    /// Population coding: neurons for each channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neurons: Option<usize>,
+    /// Population coding: the lowest and the highest centre of their receptive fields; 0 and 1 without
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f32; 2]>,
     /// Event frames: which events a frame gathers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<FrameSplit>,
@@ -90,6 +113,9 @@ impl EncoderConfig {
             time_steps,
             mean: None,
             std: None,
+            threshold: None,
+            neurons: None,
+            range: None,
             split: None,
             origin: None,
             binary: false,
@@ -107,6 +133,21 @@ impl EncoderConfig {
     /// Intensities as they are at each of `time_steps`.
     pub fn direct(time_steps: usize) -> Self {
         Self::new(EncoderKind::Direct, time_steps)
+    }
+
+    /// One spike of each pixel, the earlier the brighter it is.
+    pub fn latency(time_steps: usize) -> Self {
+        Self::new(EncoderKind::Latency, time_steps)
+    }
+
+    /// Spikes where sequences of `time_steps` change by `threshold`.
+    pub fn delta(threshold: f32, time_steps: usize) -> Self {
+        Self { threshold: Some(vec![threshold]), ..Self::new(EncoderKind::Delta, time_steps) }
+    }
+
+    /// Currents of `neurons` with Gaussian receptive fields for each value.
+    pub fn population(neurons: usize, time_steps: usize) -> Self {
+        Self { neurons: Some(neurons), ..Self::new(EncoderKind::Population, time_steps) }
     }
 
     /// Counts of events in `time_steps` frames.
@@ -132,17 +173,33 @@ impl EncoderConfig {
     }
 
     /// Channels, height and width of the network's input, for samples of `shape`. They differ where
-    /// event frames are cropped or down-sampled.
-    pub fn output_shape(&self, [channels, height, width]: [usize; 3]) -> [usize; 3] {
+    /// event frames are cropped or down-sampled, and where a signal has several channels of spikes.
+    pub fn output_shape(&self, shape: [usize; 3]) -> [usize; 3] {
+        let [channels, height, width] = self.values_shape(shape);
+        [channels.saturating_mul(self.n_fields()), height, width]
+    }
+
+    /// Channels, height and width of the values that are encoded, for samples of `shape`.
+    pub(crate) fn values_shape(&self, [channels, height, width]: [usize; 3]) -> [usize; 3] {
         let [height, width] = self.view([height, width]).size();
         [channels, height, width]
+    }
+
+    /// Channels that one of the samples becomes.
+    fn n_fields(&self) -> usize {
+        match self.kind {
+            EncoderKind::Delta => 2,
+            EncoderKind::Population => self.neurons.unwrap_or(1),
+            _ => 1,
+        }
     }
 
     /// What the numbers are that it makes of samples without augmentation. Images are of 256
     /// intensities.
     pub fn code(&self) -> InputCode {
         match self.kind {
-            EncoderKind::Poisson => InputCode::Binary,
+            EncoderKind::Poisson | EncoderKind::Latency | EncoderKind::Delta => InputCode::Binary,
+            EncoderKind::Population => InputCode::Analog,
             EncoderKind::EventFrame if self.binary => InputCode::Binary,
             EncoderKind::EventFrame => InputCode::Counts,
             EncoderKind::Direct if self.normalizes() => InputCode::Analog,
@@ -150,13 +207,21 @@ impl EncoderConfig {
         }
     }
 
-    /// What the numbers are that it makes of samples that may be mixed before: a share of a spike is
-    /// still drawn as a whole one, but shares of intensities and counts are any numbers.
-    pub fn code_of_mixed(&self, augment: &AugmentConfig) -> InputCode {
+    /// The same for samples of `kind` that may be mixed before: a share of a spike is still drawn as a
+    /// whole one, but shares of intensities and counts are any numbers.
+    pub fn code_of_mixed(&self, kind: SampleKind, augment: &AugmentConfig) -> InputCode {
         match self.kind {
             EncoderKind::Direct | EncoderKind::EventFrame if augment.mixup_alpha > 0.0 => {
                 InputCode::Analog
             }
+            _ => self.code_of(kind),
+        }
+    }
+
+    /// The same for samples of `kind`: the numbers of sequences may be any.
+    pub fn code_of(&self, kind: SampleKind) -> InputCode {
+        match (self.kind, kind) {
+            (EncoderKind::Direct, SampleKind::Sequences { .. }) => InputCode::Analog,
             _ => self.code(),
         }
     }
@@ -171,22 +236,61 @@ impl EncoderConfig {
 
     /// Refuses an encoder that cannot encode the samples of `set`.
     pub fn fits(&self, set: &SampleSet) -> Result<()> {
-        self.fits_samples(set.shape(), matches!(set, SampleSet::Events(_)))
+        self.fits_samples(set.kind(), set.shape())?;
+        let SampleSet::Arrays(arrays) = set else { return Ok(()) };
+        if matches!(self.kind, EncoderKind::Poisson | EncoderKind::Latency)
+            && let Some(value) = arrays.values.iter().find(|value| !(0.0..=1.0).contains(*value))
+        {
+            let kind = if self.kind == EncoderKind::Poisson { "poisson" } else { "latency" };
+            let message = format!("\"{kind}\" needs numbers in 0..=1, the data have {value}");
+            return Err(Error::config("encoder.kind", message));
+        }
+        Ok(())
     }
 
-    /// Refuses an encoder that cannot encode samples of `shape`, channels, height and width, which are
-    /// recordings of events or images.
-    pub fn fits_samples(&self, shape: [usize; 3], is_events: bool) -> Result<()> {
-        let [channels, height, width] = shape;
+    /// Refuses an encoder that cannot encode samples of `kind` and `shape`.
+    pub fn fits_samples(
+        &self,
+        kind: SampleKind,
+        shape @ [channels, height, width]: [usize; 3],
+    ) -> Result<()> {
         self.validate(channels)?;
-        match (self.kind == EncoderKind::EventFrame, is_events) {
-            (true, false) => {
-                let message = "\"event-frame\" encodes recordings of event cameras; use \"poisson\" or \"direct\" for images";
-                return Err(Error::config("encoder.kind", message));
+        let refuse = |key: &str, message: String| Err(Error::config(key, message));
+        match (self.kind, kind) {
+            (EncoderKind::EventFrame, SampleKind::Images | SampleKind::Sequences { .. }) => {
+                return refuse(
+                    "encoder.kind",
+                    "\"event-frame\" encodes recordings of event cameras; use \"poisson\" or \"direct\" for images"
+                        .to_owned(),
+                );
             }
-            (false, true) => {
-                let message = "recordings of event cameras need \"event-frame\"";
-                return Err(Error::config("encoder.kind", message));
+            (_, SampleKind::Events) if self.kind != EncoderKind::EventFrame => {
+                return refuse(
+                    "encoder.kind",
+                    "recordings of event cameras need \"event-frame\"".to_owned(),
+                );
+            }
+            (EncoderKind::Delta, SampleKind::Images | SampleKind::Sequences { n_steps: 1 }) => {
+                return refuse(
+                    "encoder.kind",
+                    "\"delta\" encodes changes in time, which images do not have".to_owned(),
+                );
+            }
+            (EncoderKind::Poisson | EncoderKind::Latency, SampleKind::Sequences { n_steps })
+                if n_steps > 1 =>
+            {
+                return refuse(
+                    "encoder.kind",
+                    "sequences need \"direct\", which takes a step of them as the input of a step"
+                        .to_owned(),
+                );
+            }
+            (_, SampleKind::Sequences { n_steps }) if n_steps > 1 && n_steps != self.time_steps => {
+                let message = format!(
+                    "must be {n_steps}, the steps of the sequences (or set dataset.length): {}",
+                    self.time_steps
+                );
+                return refuse("encoder.time_steps", message);
             }
             _ => {}
         }
@@ -194,10 +298,10 @@ impl EncoderConfig {
             && (h > height || w > width)
         {
             let message = format!("must lie within the sensor of {height}x{width}: {crop:?}");
-            return Err(Error::config("encoder.crop", message));
+            return refuse("encoder.crop", message);
         }
         if self.output_shape(shape).contains(&0) {
-            return Err(Error::config("encoder.downsample", "leaves no pixel"));
+            return refuse("encoder.downsample", "leaves no pixel".to_owned());
         }
         Ok(())
     }
@@ -224,6 +328,7 @@ impl EncoderConfig {
                 return Err(Error::config(key, format!("must be finite: {values:?}")));
             }
         }
+        self.validate_signals(n_channels)?;
         let is_event_frame = self.kind == EncoderKind::EventFrame;
         for (key, is_set) in [
             ("encoder.split", self.split.is_some()),
@@ -270,10 +375,51 @@ impl EncoderConfig {
         Ok(())
     }
 
+    /// Refuses what delta modulation and population coding cannot use, and their keys elsewhere.
+    fn validate_signals(&self, n_channels: usize) -> Result<()> {
+        let refuse = |key: &str, message: String| Err(Error::config(key, message));
+        let (is_delta, is_population) =
+            (self.kind == EncoderKind::Delta, self.kind == EncoderKind::Population);
+        for (key, is_set, has, kind) in [
+            ("encoder.threshold", self.threshold.is_some(), is_delta, "delta"),
+            ("encoder.neurons", self.neurons.is_some(), is_population, "population"),
+            ("encoder.range", self.range.is_some(), is_population, "population"),
+        ] {
+            if is_set && !has {
+                return refuse(key, format!("needs encoder.kind = \"{kind}\""));
+            }
+        }
+        if is_delta {
+            let thresholds = self.threshold.as_deref().unwrap_or_default();
+            if thresholds.len() != 1 && thresholds.len() != n_channels {
+                let message =
+                    format!("must have one number, or one for each of {n_channels} channels");
+                return refuse("encoder.threshold", format!("{message}: {thresholds:?}"));
+            }
+            if !thresholds.iter().all(|&value| value > 0.0 && value.is_finite()) {
+                return refuse("encoder.threshold", format!("must be above 0: {thresholds:?}"));
+            }
+        }
+        if is_population {
+            let n = self.neurons.unwrap_or(0);
+            if !(2..=MAX_NEURONS).contains(&n) {
+                return refuse("encoder.neurons", format!("must be in 2..={MAX_NEURONS}: {n}"));
+            }
+            let [low, high] = self.range.unwrap_or(UNIT);
+            if !(low < high && (high - low).is_finite()) {
+                return refuse(
+                    "encoder.range",
+                    format!("must be two numbers, the higher last: {low}, {high}"),
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the sequences `[T, B, C, H, W]` of a batch into `out`.
     ///
-    /// `values` are intensities `[B, C, H, W]` in `[0, 1]`, or for event frames the frames
-    /// `[B, T, C, H, W]`. `shape` is `[C, H, W]`, and `samples` are the
+    /// `values` are intensities `[B, C, H, W]` in `[0, 1]`, or for event frames and sequences
+    /// `[B, T, C, H, W]`, told by their number. `shape` is `[C, H, W]` of the values, and `samples` are the
     /// samples' indices in their set, `[B]`: with `key` they decide a sample's spikes, which so
     /// depend neither on the batch it is in, nor on the order, nor on the number of threads. Runs in
     /// the current rayon pool.
@@ -288,12 +434,17 @@ impl EncoderConfig {
         self.validate(shape[0])?;
         let n: usize = shape.iter().product();
         let batch_size = samples.len();
-        let n_values = match self.kind {
-            EncoderKind::EventFrame => self.time_steps * n,
-            EncoderKind::Poisson | EncoderKind::Direct => n,
+        let n_out = n * self.n_fields();
+        let is_sequence = match self.kind {
+            EncoderKind::EventFrame | EncoderKind::Delta => true,
+            EncoderKind::Direct | EncoderKind::Population => {
+                values.len() == self.time_steps * batch_size * n
+            }
+            EncoderKind::Poisson | EncoderKind::Latency => false,
         };
+        let n_values = if is_sequence { self.time_steps * n } else { n };
         check_len("values", values.len(), batch_size * n_values)?;
-        check_len("out", out.len(), self.time_steps * batch_size * n)?;
+        check_len("out", out.len(), self.time_steps * batch_size * n_out)?;
         if out.is_empty() {
             return Ok(());
         }
@@ -308,6 +459,10 @@ impl EncoderConfig {
                     poisson::encode_step(out, &values[b * n..][..n], key.seed, place)
                 })?;
             }
+            EncoderKind::Direct if is_sequence => {
+                self.per_step(out, values, n, batch_size);
+                self.normalize(out, shape);
+            }
             EncoderKind::Direct => {
                 let (first, rest) = out.split_at_mut(batch_size * n);
                 first.copy_from_slice(values);
@@ -316,15 +471,46 @@ impl EncoderConfig {
                     step.copy_from_slice(first);
                 }
             }
-            EncoderKind::EventFrame => {
+            EncoderKind::EventFrame => self.per_step(out, values, n, batch_size),
+            EncoderKind::Latency => {
                 let rows = out.par_chunks_exact_mut(n).enumerate().with_min_len(16);
                 rows.for_each(|(row, out)| {
                     let (step, b) = (row / batch_size, row % batch_size);
-                    out.copy_from_slice(&values[(b * self.time_steps + step) * n..][..n]);
+                    signals::latency(out, &values[b * n..][..n], step, self.time_steps);
+                });
+            }
+            EncoderKind::Delta => {
+                let thresholds = self.threshold.as_deref().unwrap_or(&[1.0]);
+                let rows = out.par_chunks_exact_mut(n_out).enumerate().with_min_len(16);
+                rows.for_each(|(row, out)| {
+                    let (step, b) = (row / batch_size, row % batch_size);
+                    let at = |step: usize| &values[(b * self.time_steps + step) * n..][..n];
+                    let (before, now) = (at(step.saturating_sub(1)), at(step));
+                    signals::delta(out, before, now, thresholds, shape[1] * shape[2]);
+                });
+            }
+            EncoderKind::Population => {
+                let [low, high] = self.range.unwrap_or(UNIT);
+                let (n_fields, plane) = (self.n_fields(), shape[1] * shape[2]);
+                let rows = out.par_chunks_exact_mut(n_out).enumerate().with_min_len(16);
+                rows.for_each(|(row, out)| {
+                    let (step, b) = (row / batch_size, row % batch_size);
+                    let first = if is_sequence { b * self.time_steps + step } else { b };
+                    let values = &values[first * n..][..n];
+                    signals::population(out, values, n_fields, &(low..high), plane);
                 });
             }
         }
         Ok(())
+    }
+
+    /// From `[B, T, …]` to `[T, B, …]`, of `n` values a step.
+    fn per_step(&self, out: &mut [f32], values: &[f32], n: usize, batch_size: usize) {
+        let rows = out.par_chunks_exact_mut(n).enumerate().with_min_len(16);
+        rows.for_each(|(row, out)| {
+            let (step, b) = (row / batch_size, row % batch_size);
+            out.copy_from_slice(&values[(b * self.time_steps + step) * n..][..n]);
+        });
     }
 
     /// Writes the frames `[T, 2, H, W]` of a recording into `out`, `[H, W]` being the size of the

@@ -7,7 +7,7 @@ use flate2::bufread::DeflateDecoder;
 use fs_err::File;
 
 use crate::dataset::class_balanced_prefix;
-use crate::{Error, Events, Result, Split, aedat, atis};
+use crate::{Error, Events, Result, Split, aedat, atis, read_recording};
 
 /// Labelled recordings of an event camera. They stay in their files until they are needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,15 @@ impl EventSet {
 /// Where a recording is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recording {
+    /// A file in any format that [`read_recording`] knows.
+    File(PathBuf),
+    /// A span of time of such a file.
+    Span {
+        /// The file, which many recordings may share.
+        file: Arc<PathBuf>,
+        /// Times in microseconds.
+        times: Range<i64>,
+    },
     /// A file of 40-bit address events (see [`crate::atis`]).
     AtisFile(PathBuf),
     /// The same within a zip archive.
@@ -69,16 +78,17 @@ impl Recording {
     /// The file that it is in.
     pub fn file(&self) -> &Path {
         match self {
-            Self::AtisFile(file) => file,
+            Self::File(file) | Self::AtisFile(file) => file,
             Self::AtisZipEntry(entry) => entry.archive(),
-            Self::AedatSpan { file, .. } => file,
+            Self::Span { file, .. } | Self::AedatSpan { file, .. } => file,
         }
     }
 
     /// Where in its file it is, and in which format; empty for a file of its own.
     pub(crate) fn place(&self) -> String {
         match self {
-            Self::AtisFile(_) => String::new(),
+            Self::File(_) | Self::AtisFile(_) => String::new(),
+            Self::Span { times, .. } => format!("span {times:?}"),
             Self::AtisZipEntry(entry) => format!("zip {}", entry.name()),
             Self::AedatSpan { times, .. } => format!("aedat {times:?}"),
         }
@@ -87,6 +97,10 @@ impl Recording {
     /// Reads the recording of a camera with `sensor` = height, width.
     pub fn read(&self, sensor: [usize; 2]) -> Result<Events> {
         match self {
+            Self::File(file) => read_recording(file, Some(sensor)),
+            Self::Span { file, times } => {
+                Ok(read_recording(file, Some(sensor))?.between(times.clone()))
+            }
             Self::AtisFile(file) => atis::parse(&read_bounded(file)?, sensor, file),
             Self::AtisZipEntry(entry) => {
                 atis::parse(&entry.read(MAX_RECORDING_BYTES)?, sensor, &entry.path())

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::frames::{Slicing, View, integrate};
-use crate::{Dataset, Error, EventSet, Events, ImageSet, Result, SampleSet};
+use crate::{ArraySet, Dataset, Error, EventSet, Events, ImageSet, Result, SampleKind, SampleSet};
 
 /// What [`inspect`] finds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,6 +29,9 @@ pub struct SetInspection {
     pub n_samples: usize,
     /// Channels, height and width of a sample.
     pub shape: [usize; 3],
+    /// Steps of a sequence; absent for images and recordings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_steps: Option<usize>,
     /// Samples of each class.
     pub class_counts: Vec<usize>,
     /// Statistics of images.
@@ -186,6 +189,9 @@ impl std::fmt::Display for SetInspection {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let [channels, height, width] = self.shape;
         write!(f, "{} samples of {height}x{width}x{channels}", self.n_samples)?;
+        if let Some(n_steps) = self.n_steps {
+            write!(f, " in {n_steps} steps")?;
+        }
         if let Some(PixelStatistics { mean, std, nonzero_share }) = &self.pixels {
             let share = 100.0 * nonzero_share;
             write!(f, ", mean {mean:.4?}, standard deviation {std:.4?}, {share:.1} % non-zero")?;
@@ -232,9 +238,15 @@ fn inspect_set(set: &SampleSet, n_classes: usize) -> Result<SetInspection> {
     }
     let (pixels, recordings) = match set {
         SampleSet::Images(images) => (Some(pixel_statistics(images)), None),
+        SampleSet::Arrays(arrays) => (Some(array_statistics(arrays)), None),
         SampleSet::Events(events) => (None, Some(recording_statistics(events)?)),
     };
-    Ok(SetInspection { n_samples: set.len(), shape: set.shape(), class_counts, pixels, recordings })
+    let n_steps = match set.kind() {
+        SampleKind::Sequences { n_steps } => Some(n_steps),
+        _ => None,
+    };
+    let (n_samples, shape) = (set.len(), set.shape());
+    Ok(SetInspection { n_samples, shape, n_steps, class_counts, pixels, recordings })
 }
 
 fn recording_statistics(set: &EventSet) -> Result<RecordingStatistics> {
@@ -265,6 +277,28 @@ fn recording_statistics(set: &EventSet) -> Result<RecordingStatistics> {
         n_out_of_order: n_sorted,
         rates: mean_rates,
     })
+}
+
+fn array_statistics(set: &ArraySet) -> PixelStatistics {
+    let [n_channels, height, width] = set.shape;
+    let mut sums = vec![[0.0_f64; 2]; n_channels];
+    for (plane, values) in set.values.chunks_exact(height * width).enumerate() {
+        let [sum, squares] = &mut sums[plane % n_channels];
+        for &value in values {
+            *sum += f64::from(value);
+            *squares += f64::from(value) * f64::from(value);
+        }
+    }
+    let n = (set.values.len() / n_channels).max(1) as f64;
+    let n_nonzero = set.values.iter().filter(|&&value| value != 0.0).count();
+    PixelStatistics {
+        mean: sums.iter().map(|[sum, _]| sum / n).collect(),
+        std: sums
+            .iter()
+            .map(|[sum, squares]| (squares / n - (sum / n).powi(2)).max(0.0).sqrt())
+            .collect(),
+        nonzero_share: n_nonzero as f64 / set.values.len().max(1) as f64,
+    }
 }
 
 fn pixel_statistics(images: &ImageSet) -> PixelStatistics {
@@ -317,6 +351,23 @@ pub fn contact_sheet(set: &SampleSet, n_columns: usize, scale: usize) -> Result<
                 let n_channels = images.shape[0];
                 let colour = |at| [0, 1, 2].map(|c| image[c % n_channels * plane + at]);
                 (0..plane).map(colour).collect()
+            }
+            SampleSet::Arrays(arrays) => {
+                // Grey, from the smallest to the largest number, of the first channel over all steps.
+                let sample = arrays.sample(i);
+                let plane = height * width;
+                let step = arrays.shape[0] * plane;
+                let mean = |at: usize| {
+                    let steps = sample.iter().skip(at).step_by(step);
+                    steps.sum::<f32>() / arrays.n_steps as f32
+                };
+                let means: Vec<f32> = (0..plane).map(mean).collect();
+                let lowest = means.iter().copied().fold(f32::INFINITY, f32::min);
+                let range = means.iter().copied().fold(f32::NEG_INFINITY, f32::max) - lowest;
+                let grey = |mean: &f32| {
+                    [((mean - lowest) / range.max(f32::MIN_POSITIVE) * 255.0) as u8; 3]
+                };
+                means.iter().map(grey).collect()
             }
             SampleSet::Events(recordings) => {
                 let events = recordings.read(i)?;

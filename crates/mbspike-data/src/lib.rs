@@ -27,6 +27,7 @@
 
 pub mod aedat;
 pub mod aedat2;
+pub mod aedat4;
 pub mod archive;
 pub mod atis;
 mod augment;
@@ -40,6 +41,7 @@ mod error;
 mod event_set;
 mod event_transforms;
 mod events;
+pub mod evt;
 mod fetch;
 mod frame_cache;
 pub mod frames;
@@ -52,14 +54,17 @@ mod mnist;
 mod nmnist;
 mod npy;
 mod order;
+mod own;
 pub mod prophesee;
 mod recording;
 pub mod simulate;
 mod verify;
 
 pub use augment::AugmentConfig;
-pub use config::{DatasetConfig, FrameCachePlace, load};
-pub use dataset::{Dataset, ImageSet, SampleSet, Split, class_balanced_prefix};
+pub use config::{DatasetConfig, Description, FrameCachePlace, SourceName, load};
+pub use dataset::{
+    ArraySet, Dataset, ImageSet, SampleKind, SampleSet, Split, class_balanced_prefix,
+};
 pub use encode::{EncodeKey, EncoderConfig, EncoderKind, FrameSplit, MAX_TIME_STEPS};
 pub use error::{Error, Result, printable};
 pub use event_set::{EventSet, Recording, ZipEntry};
@@ -75,5 +80,6 @@ pub use inspect::{
 pub use loader::{Batch, Batches, Loader, LoaderConfig};
 pub use mbspike_core::InputCode;
 pub use order::shuffled;
+pub use own::{OwnKind, Series, parse_arff, parse_ts};
 pub use recording::{is_recording, parse_csv, read_recording, recordings_in};
 pub use verify::{FileCheck, Listing, Verdict, list, verify};

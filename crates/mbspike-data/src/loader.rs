@@ -162,7 +162,8 @@ impl Loader {
     /// What the numbers of its batches are: those of the encoder, but where samples are mixed
     /// before they become currents or counts.
     pub fn code(&self) -> InputCode {
-        self.config.encoder.code_of_mixed(&self.config.augment)
+        let LoaderConfig { encoder, augment, .. } = &self.config;
+        encoder.code_of_mixed(self.set.kind(), augment)
     }
 
     /// The set that is loaded.
@@ -245,12 +246,15 @@ impl Loader {
         samples: &[u32],
     ) -> Result<()> {
         let LoaderConfig { encoder, augment, n_classes, seed, .. } = &self.config;
-        let shape @ [channels, height, width] = self.input_shape();
-        let n = channels * height * width;
+        let shape @ [_, height, width] = encoder.values_shape(self.set.shape());
+        let n: usize = shape.iter().product();
+        let input @ [channels, ..] = self.input_shape();
+        let n_input: usize = input.iter().product();
         let (batch_size, split) = (samples.len(), self.set.split());
 
         let (planes, min_len) = match &self.set {
             SampleSet::Images(_) => (n, 16),
+            SampleSet::Arrays(set) => (set.n_steps * n, 16),
             SampleSet::Events(_) => (encoder.time_steps * n, 1),
         };
         resize(values, batch_size * planes)?;
@@ -259,6 +263,7 @@ impl Loader {
             let place = split.place(epoch, sample);
             match &self.set {
                 SampleSet::Images(set) => set.intensities_into(sample as usize, out),
+                SampleSet::Arrays(set) => out.copy_from_slice(set.sample(sample as usize)),
                 SampleSet::Events(set) => self.frames_into(set, sample as usize, place, out)?,
             }
             augment.sample(out, [height, width], *seed, place);
@@ -273,7 +278,7 @@ impl Loader {
         let size = [height, width];
         augment.mix(values, &mut batch.targets, size, batch_size, *seed, place)?;
 
-        resize(&mut batch.x_seq, encoder.time_steps * batch_size * n)?;
+        resize(&mut batch.x_seq, encoder.time_steps * batch_size * n_input)?;
         let key = EncodeKey { seed: *seed, epoch, split };
         encoder.encode_into(&mut batch.x_seq, values, shape, samples, key)?;
         batch.samples.clear();

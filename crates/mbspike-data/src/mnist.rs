@@ -35,7 +35,16 @@ pub(crate) fn load(name: DatasetName, path: Option<&Path>) -> Result<Dataset> {
     let (folder, files) = find_files(name, path, &names)?;
     let read = |split, images: &PathBuf, labels: &PathBuf| {
         let files = [images.clone(), labels.clone()];
-        let labels = read_labels(labels, info.class_names.len())?;
+        let labels = read_labels(labels, info.class_names.len()).map_err(|error| match error {
+            Error::Format { file, offset, expected, found } if expected.starts_with("a label") => {
+                let expected = format!(
+                    "{expected}, as {name} has them (files of other classes, such as EMNIST's, are read by \
+                     dataset.name = \"idx\")"
+                );
+                Error::Format { file, offset, expected, found }
+            }
+            other => other,
+        })?;
         // One more, so that too many are counted.
         let [_, height, width] = info.shape;
         let images = read_images_up_to(images, labels.len() + 1, [height, width])?;

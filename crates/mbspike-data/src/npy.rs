@@ -108,6 +108,16 @@ impl Array {
         columns.map(|column| column.name.as_str()).collect()
     }
 
+    /// Whether its numbers have one byte.
+    pub(crate) fn is_bytes(&self) -> bool {
+        matches!(self.header.columns.as_slice(), [column] if column.scalar.n_bytes == 1)
+    }
+
+    /// Numbers in single precision, in C order.
+    pub(crate) fn to_f32(&self) -> Result<Vec<f32>> {
+        self.numbers("", |scalar, bytes, _| Ok(scalar.to_f64(bytes) as f32))
+    }
+
     /// Whole numbers, in C order; of floating-point numbers, each must be one.
     pub(crate) fn to_i64(&self) -> Result<Vec<i64>> {
         self.column_i64("")
@@ -220,6 +230,7 @@ mod tests {
         ] {
             let array = two(descr, &one, &other);
             assert_eq!(array.to_i64().unwrap(), [1, 0], "{descr}");
+            assert_eq!(array.to_f32().unwrap(), [1.0, 0.0], "{descr}");
             assert_eq!(array.shape(), [2]);
         }
         assert_eq!(two("'|i1'", &[0xff], &[0x80]).to_i64().unwrap(), [-1, -128]);

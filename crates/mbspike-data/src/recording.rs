@@ -5,7 +5,9 @@
 //! | `.bin` | [40-bit address events](crate::atis) | N-MNIST's 34×34 unless told |
 //! | `#!AER-DAT3.1` | [AEDAT 3.1](crate::aedat) | DVS128's 128×128 unless told |
 //! | `#!AER-DAT2.0` | [AEDAT 2.0](crate::aedat2) | the camera's unless told |
+//! | `#!AER-DAT4.0` | [AEDAT 4](crate::aedat4) | the file's unless told |
 //! | `% …`, `.dat` | [Prophesee's decoded events](crate::prophesee) | the header's unless told |
+//! | `% evt …`, `% format EVT…` | [Prophesee's EVT 2.0, 2.1 and 3.0](crate::evt) | the header's unless told |
 //! | `.npz` | NumPy arrays `t`, `x`, `y`, `p` of any type, as SpikingJelly writes them | has to be told |
 //! | `.npy` | a NumPy table with the columns `t`, `x`, `y`, `p` | has to be told |
 //! | `.csv` | a header line with the columns `t`, `x`, `y`, `p` in any order, then whole numbers | has to be told |
@@ -22,7 +24,7 @@ use fs_err::File;
 use crate::event_set::{MAX_RECORDING_BYTES, read_bounded};
 use crate::events::{Checked, check_sensor};
 use crate::npy::{Array, Npz, read_npy};
-use crate::{Error, Events, Result, aedat, aedat2, atis, prophesee};
+use crate::{Error, Events, Result, aedat, aedat2, aedat4, atis, evt, prophesee};
 
 const FIELDS: [&str; 4] = ["t", "x", "y", "p"];
 /// Names of the columns in the files of other programs.
@@ -33,14 +35,16 @@ const OTHER_NAMES: [&[&str]; 4] = [
     &["p", "polarity", "on", "pol"],
 ];
 /// The endings of [`is_recording`].
-const ENDINGS: [&str; 6] = ["bin", "aedat", "dat", "npz", "npy", "csv"];
+const ENDINGS: [&str; 8] = ["bin", "aedat", "aedat4", "dat", "raw", "npz", "npy", "csv"];
 
 /// What a file is, by how it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Aedat31,
     Aedat2,
+    Aedat4,
     Dat,
+    Evt,
     Npz,
     Npy,
     Atis,
@@ -67,7 +71,9 @@ pub fn read_recording(path: &Path, sensor: Option<[usize; 2]>) -> Result<Events>
     match format_of(input.fill_buf()?, path)? {
         Format::Aedat31 => aedat::parse(input, sensor.unwrap_or([128, 128]), 0..i64::MAX, path),
         Format::Aedat2 => aedat2::parse(input, sensor, path),
+        Format::Aedat4 => aedat4::parse(input, sensor, path),
         Format::Dat => prophesee::parse_dat(input, sensor, path),
+        Format::Evt => evt::parse(input, sensor, path),
         Format::Npz => read_npz(path, told()?),
         Format::Npy => events_of_table(&read_npy(path)?, told()?, path),
         Format::Atis => atis::parse(&read_bounded(path)?, sensor.unwrap_or([34, 34]), path),
@@ -81,7 +87,7 @@ fn format_of(start: &[u8], path: &Path) -> Result<Format> {
         Error::Format {
         file: path.to_owned(),
         offset: 0,
-        expected: "a recording that can be read (.bin of N-MNIST, AEDAT 2.0 or 3.1, Prophesee .dat, .npz, \
+        expected: "a recording that can be read (.bin of N-MNIST, AEDAT 2.0, 3.1 or 4, Prophesee .dat or .raw, .npz, \
                    .npy or .csv with t, x, y, p)"
             .to_owned(),
         found: what.to_owned(),
@@ -100,21 +106,15 @@ fn format_of(start: &[u8], path: &Path) -> Result<Format> {
     if begins(aedat2::FIRST_LINE) {
         return Ok(Format::Aedat2);
     }
-    if begins("#!AER-DAT4") {
-        return Err(refuse(
-            "AEDAT 4 (iniVation DV: a FlatBuffers header, then compressed packets); convert it with \
-             `dv-processing` or `faery` to .csv with the columns t, x, y, p",
-        ));
+    if begins(aedat4::FIRST_LINE) {
+        return Ok(Format::Aedat4);
     }
     if begins("#!AER-DAT") {
         return Err(refuse("another version of AEDAT; convert it with jAER or `faery` to .csv"));
     }
     if begins("% ") {
         if line("% evt ") || line("% format evt") || ending == "raw" {
-            return Err(refuse(
-                "a Prophesee .raw file (EVT 2.0, 2.1 or 3.0); convert it with `metavision_file_to_dat` or \
-                 `expelliarmus` to .dat",
-            ));
+            return Ok(Format::Evt);
         }
         return Ok(Format::Dat);
     }
@@ -131,8 +131,9 @@ fn format_of(start: &[u8], path: &Path) -> Result<Format> {
     }
     match ending.as_str() {
         "bin" => Ok(Format::Atis),
-        "aedat" => Err(refuse("a file that does not begin with #!AER-DAT")),
+        "aedat" | "aedat4" => Err(refuse("a file that does not begin with #!AER-DAT")),
         "dat" => Ok(Format::Dat),
+        "raw" => Ok(Format::Evt),
         "npz" => Ok(Format::Npz),
         "npy" => Ok(Format::Npy),
         "csv" => Ok(Format::Csv),

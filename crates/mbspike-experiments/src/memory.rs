@@ -1,6 +1,6 @@
 //! How much memory a run takes at its peak, from its config alone.
 
-use mbspike_data::DatasetConfig;
+use mbspike_data::{Description, SampleKind};
 use mbspike_lif::memory::{StepMemory, step_memory};
 use serde::Serialize;
 
@@ -30,14 +30,17 @@ pub struct MemoryEstimate {
     pub peak_bytes: u64,
 }
 
-/// The peak memory of a run of `config` on `machine`. Saturates where it is more than can be counted.
+/// The peak memory of a run of `config`, whose data are as `described`, on `machine`. Saturates where it is more than can be counted.
 ///
 /// # Errors
 /// If the network cannot be built.
-pub fn estimate(config: &Config, machine: &Machine) -> mbspike_lif::Result<MemoryEstimate> {
-    let info = config.dataset.name.info();
-    let n_train = config.dataset.train_size.unwrap_or(info.n_train);
-    let n_test = config.dataset.test_size.unwrap_or(info.n_test);
+pub fn estimate(
+    config: &Config,
+    described: &Description,
+    machine: &Machine,
+) -> mbspike_lif::Result<MemoryEstimate> {
+    let n_train = config.dataset.train_size.unwrap_or(described.n_train);
+    let n_test = config.dataset.test_size.unwrap_or(described.n_test);
     let largest_set = n_train.max(n_test);
     let batch_size = config.train.batch_size.min(largest_set);
     let n_batches = largest_set.div_ceil(batch_size.max(1)).min(N_BATCHES);
@@ -50,7 +53,7 @@ pub fn estimate(config: &Config, machine: &Machine) -> mbspike_lif::Result<Memor
     let (batch, steps) = (batch_size as f64, n_steps as f64);
     let sequences = 4.0 * batch * steps * input;
     // Event frames are integrated for all steps, images encoded from one copy.
-    let samples = if config.dataset.name.is_events() { sequences } else { 4.0 * batch * input };
+    let samples = if described.is_events() { sequences } else { 4.0 * batch * input };
     let n_copies = 2.0 // the weights and their gradients
         + config.train.optimizer.n_slots() as f64
         + f64::from(u8::from(config.train.ema.is_some()));
@@ -58,7 +61,7 @@ pub fn estimate(config: &Config, machine: &Machine) -> mbspike_lif::Result<Memor
     let weights = element_bytes * n_parameters * (n_copies + 2.0 * (n_copies - 1.0));
     let parts = [
         PROGRAM_BYTES,
-        dataset_bytes(&config.dataset),
+        dataset_bytes(described),
         n_batches as f64 * sequences + samples,
         weights,
         step_bytes,
@@ -77,12 +80,13 @@ pub fn estimate(config: &Config, machine: &Machine) -> mbspike_lif::Result<Memor
     })
 }
 
-/// Images are read whole and then cut; recordings stay on disk.
-fn dataset_bytes(config: &DatasetConfig) -> f64 {
-    let info = config.name.info();
-    if config.name.is_events() {
-        return 0.0;
-    }
-    let sample = info.shape.iter().product::<usize>() as f64;
-    sample * (info.n_train + info.n_test) as f64
+/// Images, a byte a value, and sequences, four, are read whole and then cut; recordings stay on disk.
+fn dataset_bytes(described: &Description) -> f64 {
+    let value_bytes = match described.kind {
+        SampleKind::Events => return 0.0,
+        SampleKind::Images => 1.0,
+        SampleKind::Sequences { n_steps } => 4.0 * n_steps as f64,
+    };
+    let sample = described.shape.iter().product::<usize>() as f64;
+    value_bytes * sample * (described.n_train + described.n_test) as f64
 }

@@ -52,6 +52,8 @@ pub struct QuantizationReport {
     pub n_samples: usize,
     /// What the network of whole numbers is, but for its weights.
     pub network: IntegerConfig,
+    /// Names of the classes, in the order of the labels.
+    pub class_names: Vec<String>,
     /// Where activity is measured: `input`, `lif1`, ….
     pub positions: Vec<String>,
     /// The network as it was trained first, that of whole numbers last.
@@ -140,6 +142,8 @@ pub struct QuantizedEvaluation {
     pub test_loss: f64,
     /// Samples by their label (rows) and the class they were given (columns).
     pub confusion: Vec<Vec<u64>>,
+    /// Names of the classes, in the order of the labels.
+    pub class_names: Vec<String>,
     /// Where activity is measured: `input`, `lif1`, ….
     pub positions: Vec<String>,
     /// Share of non-zero elements at each position, in `0..=1`.
@@ -237,6 +241,7 @@ pub fn quantize_run(
         file,
         n_samples: test.set().len(),
         network: integer.config().clone(),
+        class_names: dataset.class_names,
         positions,
         variants,
         silent,
@@ -275,6 +280,7 @@ pub fn evaluate_quantized(
         nonzero_rate: evaluation.activity.nonzero_rate(),
         mean_spike: evaluation.activity.mean_value(),
         confusion: evaluation.confusion,
+        class_names: dataset.class_names,
     }))
 }
 

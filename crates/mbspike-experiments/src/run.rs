@@ -283,6 +283,8 @@ pub struct EvaluationReport {
     pub test_loss: f64,
     /// Samples by their label (rows) and the class they were given (columns).
     pub confusion: Vec<Vec<u64>>,
+    /// Names of the classes, in the order of the labels.
+    pub class_names: Vec<String>,
     /// Where activity is measured.
     pub positions: Vec<String>,
     /// Share of non-zero elements at each position, in `0..=1`.
@@ -309,6 +311,7 @@ pub fn evaluate_run(
     let mut network = Network::new(&config.network_config(), config.seed, &device.open()?)?;
     checkpoint::load_weights(&folder.join(CHECKPOINT_FILE), &network)?;
     let dataset = mbspike_data::load(&config.dataset)?;
+    let class_names = dataset.class_names;
     let pool = thread_pool()?;
     let loader = evaluate::loader(config, dataset.test)?;
     let loader = evaluate::prepared(loader, point, &pool, observer)?;
@@ -327,6 +330,7 @@ pub fn evaluate_run(
         test_accuracy: evaluation.accuracy,
         test_loss: evaluation.loss,
         confusion: evaluation.confusion,
+        class_names,
         positions: network.positions().to_vec(),
         nonzero_rate: evaluation.activity.nonzero_rate(),
         mean_spike: evaluation.activity.mean_value(),

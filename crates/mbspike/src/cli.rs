@@ -372,7 +372,8 @@ pub enum DataCommand {
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// A dataset, or the file of a recording (.bin, .aedat, .dat, .npz, .npy, .csv).
+    /// A dataset, a config (.toml) of own data, or the file of a recording (.bin, .aedat, .aedat4, .dat,
+    /// .raw, .npz, .npy, .csv).
     pub target: String,
     /// The folder that holds the dataset.
     #[arg(long, value_name = "DIR")]
@@ -398,7 +399,8 @@ pub struct InspectArgs {
 
 #[derive(Debug, Args)]
 pub struct FramesArgs {
-    /// The file of a recording: .bin (N-MNIST), .aedat (2.0, 3.1), .dat (Prophesee), .npz, .npy, .csv.
+    /// The file of a recording: .bin (N-MNIST), .aedat (2.0, 3.1), .aedat4, .dat and .raw (Prophesee),
+    /// .npz, .npy, .csv.
     pub file: PathBuf,
     /// Which events a frame gathers, as SpikingJelly (number, time, duration) or Tonic do.
     #[arg(long, value_enum)]

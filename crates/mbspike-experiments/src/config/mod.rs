@@ -22,7 +22,7 @@ mod template;
 mod validate;
 mod wire;
 
-use mbspike_data::{AugmentConfig, DatasetConfig, EncoderConfig};
+use mbspike_data::{AugmentConfig, DatasetConfig, EncoderConfig, SampleKind};
 use mbspike_lif::optim::OptimizerConfig;
 use mbspike_lif::schedule::Schedule;
 use mbspike_lif::{
@@ -187,6 +187,8 @@ impl Config {
 
     /// What the network is built from.
     pub fn network_config(&self) -> NetworkConfig {
+        // Data that cannot be read are refused before there is a network.
+        let kind = self.dataset.describe().map_or(SampleKind::Images, |described| described.kind);
         NetworkConfig {
             arch: self.network.arch.clone(),
             neuron: self.neuron.clone(),
@@ -196,7 +198,7 @@ impl Config {
             precision: self.train.precision,
             checkpoint_steps: self.network.checkpoint_steps,
             quantization: self.train.quantization,
-            input: self.encoder.code_of_mixed(&self.augment()),
+            input: self.encoder.code_of_mixed(kind, &self.augment()),
         }
     }
 

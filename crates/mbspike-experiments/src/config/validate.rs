@@ -118,9 +118,11 @@ fn must(
 fn data(config: &Config, place: &Place<'_>) -> Result<(), ConfigError> {
     let (dataset, encoder) = (&config.dataset, &config.encoder);
     place.data(dataset.validate(), "dataset", "dataset")?;
-    let info = dataset.name.info();
-    let is_events = dataset.name.is_events();
-    place.data(encoder.fits_samples(info.shape, is_events), "encoder", "encoder")?;
+    let info = match dataset.describe() {
+        Ok(info) => info,
+        Err(error) => return place.data(Err(error), "dataset", "dataset"),
+    };
+    place.data(encoder.fits_samples(info.kind, info.shape), "encoder", "encoder")?;
 
     let arch = &config.network.arch;
     let [channels, height, width] = encoder.output_shape(info.shape);
@@ -262,7 +264,13 @@ fn fits_machine(config: &Config, place: &Place<'_>, machine: &Machine) -> Result
         Some(mib) => mib.saturating_mul(1 << 20),
         None => machine.limit(),
     };
-    let peak = |config: &Config| memory::estimate(config, machine).map(|memory| memory.peak_bytes);
+    let described = match config.dataset.describe() {
+        Ok(described) => described,
+        Err(error) => return place.data(Err(error), "dataset", "dataset"),
+    };
+    let peak = |config: &Config| {
+        memory::estimate(config, &described, machine).map(|memory| memory.peak_bytes)
+    };
     let needed = match peak(config) {
         Ok(needed) if needed <= limit => return Ok(()),
         Ok(needed) => needed,

@@ -115,9 +115,9 @@ impl Counter {
     /// For the network of a run.
     ///
     /// # Errors
-    /// If its layers do not fit together.
+    /// If its layers do not fit together, or own data cannot be read.
     pub fn of_run(config: &Config) -> Result<Self, Error> {
-        Self::new(&config.network_config(), config.encoder.code())
+        Self::new(&config.network_config(), config.dataset.input_code(&config.encoder)?)
     }
 
     /// For a network whose input is of this code.

@@ -1,6 +1,7 @@
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
+use mbspike_data::printable;
 use mbspike_experiments::quantize::evaluate_quantized;
 use mbspike_experiments::run::evaluate_run;
 
@@ -31,6 +32,7 @@ pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         nonzero_rate: &report.nonzero_rate,
         mean_spike: &report.mean_spike,
         confusion: &report.confusion,
+        class_names: &report.class_names,
     })
 }
 
@@ -43,6 +45,7 @@ struct Shown<'a> {
     nonzero_rate: &'a [f64],
     mean_spike: &'a [f64],
     confusion: &'a [Vec<u64>],
+    class_names: &'a [String],
 }
 
 fn print_evaluation(shown: &Shown<'_>) -> anyhow::Result<ExitCode> {
@@ -62,15 +65,15 @@ fn print_evaluation(shown: &Shown<'_>) -> anyhow::Result<ExitCode> {
     }
     print_table(&rows)?;
     print_table(&[vec![]])?;
-    print_table(&confusion_rows(shown.confusion))?;
+    print_table(&confusion_rows(shown.confusion, shown.class_names))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// A row for each label: how many samples were given which class, and the share given the right one.
-pub(super) fn confusion_rows(confusion: &[Vec<u64>]) -> Vec<Vec<String>> {
-    let classes = (0..confusion.len()).map(|class| class.to_string());
+pub(super) fn confusion_rows(confusion: &[Vec<u64>], class_names: &[String]) -> Vec<Vec<String>> {
+    let classes: Vec<String> = class_names.iter().map(|name| printable(name)).collect();
     let mut head = vec!["label \\ given".to_owned()];
-    head.extend(classes);
+    head.extend(classes.iter().cloned());
     head.push("recall".to_owned());
     let row = |(label, counts): (usize, &Vec<u64>)| {
         let n: u64 = counts.iter().sum();
@@ -80,7 +83,7 @@ pub(super) fn confusion_rows(confusion: &[Vec<u64>]) -> Vec<Vec<String>> {
             format!("{:.3}", counts[label] as f64 / n as f64)
         };
         let counts = counts.iter().map(u64::to_string);
-        std::iter::once(label.to_string()).chain(counts).chain([recall]).collect()
+        std::iter::once(classes[label].clone()).chain(counts).chain([recall]).collect()
     };
     std::iter::once(head).chain(confusion.iter().enumerate().map(row)).collect()
 }
@@ -102,5 +105,6 @@ fn quantized(args: &EvalArgs, quiet: bool, stop: &AtomicBool) -> anyhow::Result<
         nonzero_rate: &report.nonzero_rate,
         mean_spike: &report.mean_spike,
         confusion: &report.confusion,
+        class_names: &report.class_names,
     })
 }

@@ -18,7 +18,7 @@ fn memory(config: &Path, args: &InfoArgs) -> anyhow::Result<ExitCode> {
     // Repeats take what the first takes.
     let points = sweep.points.iter().filter(|point| point.repeat == 1);
     let estimates: Vec<_> = points
-        .map(|point| Ok((point, memory::estimate(&point.config, &machine)?)))
+        .map(|point| Ok((point, memory::estimate(&point.config, &point.config.dataset.describe()?, &machine)?)))
         .collect::<mbspike_lif::Result<_>>()?;
     if args.json {
         let runs =

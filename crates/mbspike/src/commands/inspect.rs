@@ -1,11 +1,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use mbspike_data::catalog::DatasetName;
 use mbspike_data::frames::{Slicing, View, integrate};
 use mbspike_data::{
     DatasetConfig, Error, Events, SampleSet, inspect_recording, printable, read_recording,
 };
+use mbspike_experiments::sweep::Sweep;
 use mbspike_figures::figure::{self, Recording};
 
 use super::{print_json, print_table};
@@ -18,8 +20,16 @@ const N_FRAMES: usize = 10;
 const FRAME_PIXELS: usize = 136;
 
 pub fn inspect(args: &InspectArgs, quiet: bool) -> anyhow::Result<ExitCode> {
-    match args.target.parse() {
-        Ok(name) => dataset(name, args, quiet),
+    match args.target.parse::<DatasetName>() {
+        Ok(name) => {
+            let config = DatasetConfig { path: args.path.clone(), ..DatasetConfig::new(name) };
+            dataset(&config, args, quiet)
+        }
+        Err(_) if Path::new(&args.target).extension().is_some_and(|ending| ending == "toml") => {
+            let sweep = Sweep::read(Path::new(&args.target), &[])?;
+            let first = sweep.points.first().context("the config has no run")?;
+            dataset(&first.config.dataset, args, quiet)
+        }
         Err(_) if Path::new(&args.target).is_file() => recording(args, quiet),
         Err(error) => Err(Error::Config {
             key: args.target.clone(),
@@ -29,9 +39,9 @@ pub fn inspect(args: &InspectArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn dataset(name: DatasetName, args: &InspectArgs, quiet: bool) -> anyhow::Result<ExitCode> {
-    let config = DatasetConfig { path: args.path.clone(), ..DatasetConfig::new(name) };
-    let dataset = mbspike_data::load(&config)?;
+fn dataset(config: &DatasetConfig, args: &InspectArgs, quiet: bool) -> anyhow::Result<ExitCode> {
+    let name = config.name;
+    let dataset = mbspike_data::load(config)?;
     let inspection = mbspike_data::inspect(&dataset)?;
     if args.json {
         print_json(&inspection)?;
@@ -59,7 +69,9 @@ fn dataset(name: DatasetName, args: &InspectArgs, quiet: bool) -> anyhow::Result
         (None, _) => {}
         (Some(plot), SampleSet::Events(set)) => draw(plot, &set.read(0)?, quiet)?,
         (Some(_), _) => {
-            let message = format!("{name} has images, which have no time; --out draws them");
+            let message = format!(
+                "{name} has no recordings but images or arrays, which have no time; --out draws them"
+            );
             return Err(Error::Config { key: "--plot".to_owned(), message }.into());
         }
     }

@@ -52,7 +52,7 @@ pub fn quantize(args: &QuantizeArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     print_table(&rows)?;
     if let Some(whole) = report.variants.last() {
         print_table(&[vec![]])?;
-        print_table(&confusion_rows(&whole.confusion))?;
+        print_table(&confusion_rows(&whole.confusion, &report.class_names))?;
     }
     Ok(ExitCode::SUCCESS)
 }
