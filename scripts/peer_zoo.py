@@ -52,7 +52,7 @@ optimizer = {{ kind = "adam", lr = 2e-3 }}
 
 
 def worker(framework, index, precision, threads):
-    """Answers `logits` and `block N` on standard input with one JSON line each."""
+    """Answers `spikes` and `block N` on standard input with one JSON line each."""
     import resource
 
     import torch
@@ -162,7 +162,7 @@ def worker(framework, index, precision, threads):
             raise ValueError(f"{part} is not in the zoo")
     nodes = [neurons() for layer in layers if layer == "neurons"]
 
-    def forward(x, run=None):
+    def forward(x, run=None, seen=None):
         n_steps, at = x.shape[0], 0
         x = x.flatten(0, 1)
         for layer in layers:
@@ -171,6 +171,8 @@ def worker(framework, index, precision, threads):
             elif layer == "neurons":
                 x = (run or nodes[at])(x.unflatten(0, (n_steps, -1))).flatten(0, 1)
                 at += 1
+                if seen is not None:
+                    seen.append(x.flatten().double())
             else:
                 x = layer(x)
         return x.unflatten(0, (n_steps, -1)).mean(0)
@@ -183,11 +185,14 @@ def worker(framework, index, precision, threads):
 
     for line in sys.stdin:
         command = line.split()
-        if command[0] == "logits":
+        if command[0] == "spikes":
             with torch.no_grad():
-                got = forward(spikes[:, :8]).double()
-                want = forward(spikes[:, :8].double(), plain) if modules.double() else None
+                got, want = [], []
+                forward(spikes[:, :8], seen=got)
+                modules.double()
+                forward(spikes[:, :8].double(), plain, want)
                 modules.float()
+            got, want = torch.cat(got), torch.cat(want)
             print(json.dumps(((got - want).norm() / want.norm()).item()), flush=True)
         elif command[0] == "block":
             times, forwards = [], []
@@ -234,7 +239,7 @@ class Peer:
 def mbspike(args, path, n):
     """Times of `n` steps of mbspike."""
     environment = dict(os.environ, RAYON_NUM_THREADS=str(args.threads))
-    command = [str(args.mbspike), "bench", "step", "--config", str(path), "--json", "--steps", str(n)]
+    command = [str(args.mbspike), "bench", "step", "--config", str(path), "--json", "--warm-up", "0", "--steps", str(n)]
     out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     times = json.loads(out.stdout)
     return dict(times.get("fresh", times), peak_rss_bytes=times["peak_rss_bytes"])
@@ -249,9 +254,9 @@ def compare(args, index, precision, path):
         if framework == "norse" and bits > 1:
             continue  # its spikes are binary
         peer = Peer(args, framework, index, precision)
-        off = peer.ask("logits")
+        off = peer.ask("spikes")
         if not off < 1e-2:
-            print(f"{framework}, {name}: its logits are off by {off}: left out", file=sys.stderr)
+            print(f"{framework}, {name}: its spikes are off by {off}: left out", file=sys.stderr)
             peer.close()
             continue
         peer.ask("block 1")
