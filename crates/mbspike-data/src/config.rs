@@ -320,7 +320,7 @@ impl DatasetConfig {
             let fail = |message: &str| {
                 Err(Error::config("dataset.path", format!("{message}: {}", path.display())))
             };
-            if self.name.is_embedded() {
+            if name.is_embedded() {
                 return fail("is of no use to a dataset that is part of the program");
             }
             if path.as_os_str().is_empty() {

@@ -232,7 +232,7 @@ fn a_run_prints_its_results_and_names_its_figures() {
     let n_correct: u64 = confusion.iter().enumerate().map(|(class, row)| row[class]).sum();
     assert_eq!(eval["test_accuracy"], n_correct as f64 / 50.0);
     let table = stdout(&case.run(&["eval", folder.to_str().unwrap()]));
-    assert!(table.contains("label \\ given  0"), "{table}");
+    assert!(table.contains("label \\ given  T-shirt/top  trouser"), "{table}");
 }
 
 #[test]

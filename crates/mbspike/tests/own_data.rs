@@ -1,6 +1,7 @@
 //! Own data from files to a confusion matrix, through the program.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -169,7 +170,7 @@ fn arrays_series_letters_and_recordings_are_trained_on() {
     let mut table = "sample,label,u\n".to_owned();
     for i in 0..8 {
         for t in 0..3 {
-            table.push_str(&format!("{i},{},{}\n", ["off", "on"][i % 2], i * 7 + t));
+            writeln!(table, "{i},{},{}", ["off", "on"][i % 2], i * 7 + t).unwrap();
         }
     }
     write(folder, "s.csv", table);

@@ -199,7 +199,12 @@ pub fn start(text: &str) -> Outcome {
         Err(error) => Outcome::Refused(error.to_string()),
         Ok(sweep) => {
             let config = &sweep.points[0].config;
-            memory::estimate(config, &config.dataset.describe().expect("they are described"), &machine).expect("its memory was estimated");
+            memory::estimate(
+                config,
+                &config.dataset.describe().expect("they are described"),
+                &machine,
+            )
+            .expect("its memory was estimated");
             step(config)
                 .unwrap_or_else(|error| panic!("was read, but does not start: {error}\n{text}"));
             Outcome::Started

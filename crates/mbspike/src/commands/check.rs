@@ -14,7 +14,9 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let sweep = Sweep::read_for(&args.config, &args.settings, &machine)?;
     let mut peak_bytes = 0;
     for point in sweep.points.iter().filter(|point| point.repeat == 1) {
-        peak_bytes = memory::estimate(&point.config, &point.config.dataset.describe()?, &machine)?.peak_bytes.max(peak_bytes);
+        peak_bytes = memory::estimate(&point.config, &point.config.dataset.describe()?, &machine)?
+            .peak_bytes
+            .max(peak_bytes);
     }
     let n_runs = sweep.points.len();
     if args.json {

@@ -18,8 +18,11 @@ fn memory(config: &Path, args: &InfoArgs) -> anyhow::Result<ExitCode> {
     // Repeats take what the first takes.
     let points = sweep.points.iter().filter(|point| point.repeat == 1);
     let estimates: Vec<_> = points
-        .map(|point| Ok((point, memory::estimate(&point.config, &point.config.dataset.describe()?, &machine)?)))
-        .collect::<mbspike_lif::Result<_>>()?;
+        .map(|point| {
+            let described = point.config.dataset.describe()?;
+            Ok((point, memory::estimate(&point.config, &described, &machine)?))
+        })
+        .collect::<anyhow::Result<_>>()?;
     if args.json {
         let runs =
             estimates.iter().map(|(point, memory)| json!({"id": point.id, "memory": memory}));
