@@ -33,6 +33,7 @@ pub mod pool;
 pub mod product;
 mod real;
 pub mod spike;
+mod subnormals;
 mod surrogate;
 mod tensor;
 
@@ -43,5 +44,6 @@ pub use device::DeviceName;
 pub use error::{Error, Result};
 pub use lif::{Decay, LifParams, Reset, Shift};
 pub use real::Real;
+pub use subnormals::meets_subnormals;
 pub use surrogate::Surrogate;
 pub use tensor::read;
