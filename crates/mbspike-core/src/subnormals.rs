@@ -22,9 +22,8 @@ use rayon::ThreadPool;
 pub fn meets_subnormals(pool: &ThreadPool, work: impl FnOnce() + Send) -> Option<bool> {
     pool.broadcast(|_| flags::clear());
     pool.install(work);
-    pool.broadcast(|_| flags::raised())
-        .into_iter()
-        .try_fold(false, |met, raised| Some(met || raised?))
+    let met = pool.broadcast(|_| flags::raised()).into_iter().any(|raised| raised);
+    flags::ARE_KNOWN.then_some(met)
 }
 
 /// Each thread has its own flags.
@@ -33,6 +32,7 @@ pub fn meets_subnormals(pool: &ThreadPool, work: impl FnOnce() + Send) -> Option
 mod flags {
     use std::arch::asm;
 
+    pub const ARE_KNOWN: bool = true;
     /// Every flag of an exception that has been.
     const ALL: u32 = 0x3F;
     const DENORMAL: u32 = 1 << 1;
@@ -49,18 +49,19 @@ mod flags {
         }
     }
 
-    pub fn raised() -> Option<bool> {
+    pub fn raised() -> bool {
         let mut status = 0_u32;
         // SAFETY: stores the register to a local.
         unsafe { asm!("stmxcsr [{}]", in(reg) &raw mut status) };
-        Some(status & (DENORMAL | UNDERFLOW) != 0)
+        status & (DENORMAL | UNDERFLOW) != 0
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 mod flags {
+    pub const ARE_KNOWN: bool = false;
     pub fn clear() {}
-    pub fn raised() -> Option<bool> {
-        None
+    pub fn raised() -> bool {
+        false
     }
 }
