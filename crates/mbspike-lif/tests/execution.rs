@@ -355,6 +355,18 @@ const NORM_ARCHS: &[&str] = &[
     "12x12-2a-33c3-bn-10o",
 ];
 
+/// Networks whose layers are not in a row, or whose convolutions have strides and other padding.
+const GRAPH_ARCHS: &[&str] = &[
+    "12x12x2-8c3-bn-res(8c3-bn-8c3-bn)-2a-10o",
+    "12x12-8c3-bn-res(16c3s2-bn-16c3-bn|16c1s2-bn)-6a-10o",
+    "12x12x3-res(3c3-bn)-res(3c3)-5c3-10o",
+    "12x12-8c3-bn-res(8c1-bn-8c3-bn)-res(8c5-8c3v|8c3v)-dp0.3-10o",
+    "13x13-5c3s2-bn-20c5s3-12-10o",
+    "12x12x2-7c2s2v-bn-9c3s2-10o",
+    "12x12-8c3s4-bn-res(8c3)-10o",
+    "12x12-2a-8c3-bn-res(8c3-bn-8c3-bn)-2m-res(8c3)-30-10o",
+];
+
 /// Running statistics after a step, and the answer in evaluation mode.
 fn after_step(config: &NetworkConfig) -> (Vec<Vec<f32>>, Vec<f32>) {
     let mut network = Network::new(config, 7, &Device::Cpu).unwrap();
@@ -367,7 +379,7 @@ fn after_step(config: &NetworkConfig) -> (Vec<Vec<f32>>, Vec<f32>) {
 
 #[test]
 fn batch_and_layered_agree_where_the_whole_batch_is_needed() {
-    for arch in NORM_ARCHS {
+    for arch in NORM_ARCHS.iter().chain(GRAPH_ARCHS) {
         for (bits, bias, learnable_tau) in [(1, false, false), (2, true, false), (3, false, true)] {
             for precision in [Precision::F32, Precision::Bf16] {
                 let mut config = NetworkConfig::new(arch.parse().unwrap(), bits);

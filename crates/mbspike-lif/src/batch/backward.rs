@@ -9,8 +9,11 @@ use mbspike_core::product::{Left, Matrix, add_product};
 use mbspike_core::{LifParams, round_to_bf16};
 use rayon::prelude::*;
 
+use super::add::{self, add_to};
 use super::forward::rows_of_block;
-use super::plan::{Dense, Neurons, PlannedStage, Product, Stage, without_padding};
+use super::plan::{
+    Dense, GradientOf, Neurons, PlannedStage, Product, Source, Stage, without_padding,
+};
 use super::space::{
     Coefficients, Cut, Share, StageSpace, ThreadSpace, Totals, by_channel, copy_rows, rows_of_task,
     spread,
@@ -48,11 +51,28 @@ impl Batch {
         let mut gradients = Gradients { variables, found };
         self.load_output_gradient(cut);
         for i in (0..self.plan.stages.len()).rev() {
-            self.backward_stage(i, cut, &mut gradients)?;
-            std::mem::swap(&mut self.shared.grad_output, &mut self.shared.grad_input);
-            if !self.plan.stages[i].needs_input_gradient {
-                break;
+            let planned = &self.plan.stages[i];
+            if !planned.learns {
+                continue;
             }
+            let grad_output = std::mem::take(&mut self.shared.grads[planned.grad]);
+            if matches!(planned.stage, Stage::Add) {
+                self.backward_add(i, cut, &grad_output);
+            } else {
+                let to = planned.grads_of_sources[0];
+                let of = |to: GradientOf| to.scratch.unwrap_or(to.slot);
+                let mut grad_input = match to {
+                    Some(to) => std::mem::take(&mut self.shared.grads[of(to)]),
+                    // Something for each share to hold, which none writes to.
+                    None => vec![0.0; cut.n_shares],
+                };
+                self.backward_stage(i, cut, &mut gradients, &grad_output, &mut grad_input)?;
+                if let Some(to) = to {
+                    self.shared.grads[of(to)] = grad_input;
+                    self.add_scratch(to);
+                }
+            }
+            self.shared.grads[self.plan.stages[i].grad] = grad_output;
         }
         let named = gradients.found.into_iter().zip(&variables.parameters);
         named
@@ -60,12 +80,40 @@ impl Batch {
             .collect()
     }
 
+    /// Adds a gradient in its scratch buffer to what there is.
+    fn add_scratch(&mut self, to: GradientOf) {
+        let Some(scratch) = to.scratch else { return };
+        let more = std::mem::take(&mut self.shared.grads[scratch]);
+        let sums = self.shared.grads[to.slot].par_chunks_mut(SUM_ELEMENTS);
+        sums.zip(more.par_chunks(SUM_ELEMENTS)).for_each(|(sum, more)| add_to(sum, more));
+        self.shared.grads[scratch] = more;
+    }
+
+    /// The gradient of a sum is that of each of its sources.
+    fn backward_add(&mut self, i: usize, cut: &Cut, grad_output: &[f32]) {
+        let planned = &self.plan.stages[i];
+        let layout = without_padding(&planned.output);
+        for (to, source) in planned.grads_of_sources.iter().zip(&planned.sources) {
+            let Some(GradientOf { slot, scratch }) = *to else { continue };
+            let of_source = without_padding(self.plan.layout(*source));
+            let grads = &mut self.shared.grads[slot][..cut.n_images() * of_source.len()];
+            grads
+                .par_chunks_mut(of_source.len())
+                .zip(grad_output.par_chunks(layout.len()))
+                .for_each(|(grad, more)| {
+                    let into = if scratch.is_some() { add::add } else { add::copy };
+                    into(grad, &of_source, more, &layout);
+                });
+        }
+    }
+
     /// The gradient of the output layer's spikes, into its rows; zero where membranes are read.
     fn load_output_gradient(&mut self, cut: &Cut) {
         let (plan, shared) = (&self.plan, &mut self.shared);
         let Some(last) = plan.stages.last() else { return };
         let (stride, n) = (without_padding(&last.output).len(), plan.n_outputs);
-        let rows = shared.grad_output[..cut.n_images() * stride].chunks_exact_mut(stride);
+        let grads = &mut shared.grads[last.grad][..cut.n_images() * stride];
+        let rows = grads.chunks_exact_mut(stride);
         for (row, grad) in rows.zip(shared.grad_output_seq.chunks_exact(n)) {
             row.fill(0.0);
             if !plan.reads_membrane {
@@ -74,19 +122,29 @@ impl Batch {
         }
     }
 
-    fn backward_stage(&mut self, i: usize, cut: &Cut, gradients: &mut Gradients<'_>) -> Result<()> {
+    /// From the gradient of a stage's output to those of its parameters, and to that of its input
+    /// where it is wanted.
+    fn backward_stage(
+        &mut self,
+        i: usize,
+        cut: &Cut,
+        gradients: &mut Gradients<'_>,
+        grad_output: &[f32],
+        grad_input: &mut [f32],
+    ) -> Result<()> {
         let Self { plan, stages, shared, threads } = self;
         let planned = &plan.stages[i];
-        let wanted = planned.needs_input_gradient;
+        let wanted = planned.needs_input_gradient();
         let (before, rest) = stages.split_at_mut(i);
-        let x = match before.last() {
-            Some(before) => &before.output[..cut.n_images() * planned.input.len()],
-            None => &shared.input[..cut.n_images() * planned.input.len()],
+        let x = match planned.sources[0] {
+            Source::Input => &shared.input,
+            Source::Stage(stage) => &before[stage].output,
         };
+        let x = &x[..cut.n_images() * planned.input.len()];
         let StageSpace { packed, y, mask, coefficients, .. } = &mut rest[0];
         let grad_len = without_padding(&planned.output).len();
         let x_len = without_padding(&planned.input).len();
-        let grad_output = &shared.grad_output[..cut.n_images() * grad_len];
+        let grad_output = &grad_output[..cut.n_images() * grad_len];
         match &planned.stage {
             Stage::Neurons(neurons) => {
                 let variables = gradients.variables;
@@ -127,9 +185,9 @@ impl Batch {
                 } else if let Some(bias) = neurons.bias {
                     gradients.put_row(bias, by_channel(&totals.first, &neurons.layout))?;
                 }
-                let grad_x = &mut shared.grad_input[..];
+                let grad_x = grad_input;
                 match &neurons.product {
-                    Product::Conv(conv) => {
+                    Product::Conv(conv, taps) => {
                         let back = ConvBack {
                             conv,
                             packed,
@@ -154,6 +212,10 @@ impl Batch {
                         add_shares(dws, conv.n_gradient());
                         let mut grad = vec![0.0; conv.shape().n_weights()];
                         conv.unpack_gradient(&mut grad, &dws[..conv.n_gradient()])?;
+                        let grad = match taps {
+                            Some(taps) => taps.collect(&grad),
+                            None => grad,
+                        };
                         gradients.put(neurons.weight, grad)?;
                         if let (true, Some(bias)) = (back.sums_bias, neurons.bias) {
                             shared.totals.add_up(&shared.shares);
@@ -175,7 +237,7 @@ impl Batch {
             Stage::Pool(pool) if wanted => {
                 let x_layout = without_padding(&planned.input);
                 let grad_layout = without_padding(&planned.output);
-                shared.grad_input[..cut.n_images() * x_len]
+                grad_input[..cut.n_images() * x_len]
                     .par_chunks_mut(x_len)
                     .zip(x.par_chunks(planned.input.len()))
                     .zip(grad_output.par_chunks(grad_len))
@@ -189,7 +251,7 @@ impl Batch {
                     })?;
             }
             Stage::Dropout { .. } if wanted => {
-                shared.grad_input[..cut.n_images() * x_len]
+                grad_input[..cut.n_images() * x_len]
                     .par_chunks_mut(x_len)
                     .zip(grad_output.par_chunks(grad_len))
                     .enumerate()
@@ -200,7 +262,14 @@ impl Batch {
                         }
                     });
             }
-            Stage::Pool(_) | Stage::Dropout { .. } => {}
+            Stage::Gather(gather) if wanted => {
+                let (x_layout, layout) = (without_padding(&planned.input), planned.output);
+                grad_input[..cut.n_images() * x_len]
+                    .par_chunks_mut(x_len)
+                    .zip(grad_output.par_chunks(grad_len))
+                    .for_each(|(grad_x, grad)| gather.backward(grad_x, &x_layout, grad, &layout));
+            }
+            Stage::Pool(_) | Stage::Dropout { .. } | Stage::Gather(_) | Stage::Add => {}
         }
         Ok(())
     }
@@ -236,7 +305,7 @@ fn add_shares(shares: &mut [f32], n: usize) {
     first.par_chunks_mut(SUM_ELEMENTS).enumerate().for_each(|(chunk, sums)| {
         for share in rest.chunks_exact(n) {
             let more = &share[chunk * SUM_ELEMENTS..];
-            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+            add_to(sums, more);
         }
     });
 }

@@ -9,15 +9,17 @@ use mbspike_core::product::{Left, Matrix, add_product};
 use mbspike_core::{LifParams, Real, copy_carried, round_to_bf16};
 use rayon::prelude::*;
 
-use super::plan::{Dense, Neurons, Norm, PlannedStage, Product, Stage, without_padding};
+use super::add;
+use super::dropout::{drop_sample, fill_mask};
+use super::plan::{Dense, Neurons, Norm, PlannedStage, Product, Source, Stage, without_padding};
 use super::space::{
-    Cut, Share, StageSpace, ThreadSpace, ThreadStage, by_channel, copy_rows, rows_of_task, spread,
+    Cut, Share, StageSpace, ThreadSpace, ThreadStage, by_channel, rows_of_task, spread,
 };
 use super::weights::Packed;
 use super::{Batch, lif_of, space_of_thread};
 use crate::layered::{NORM_EPSILON, NORM_MOMENTUM};
 use crate::variables::Variables;
-use crate::{Loss, PositionActivity, Result, StepKey, dropout};
+use crate::{Loss, PositionActivity, Result, StepKey};
 
 /// Elements of a block of neurons at one step: 8 KB an array.
 const BLOCK_ELEMENTS: usize = 2048;
@@ -63,7 +65,7 @@ impl Batch {
 
     /// Copies `[T, B, C, H, W]` into the padded channels-last input.
     fn load_input(&mut self, x: &[f32], cut: &Cut) {
-        let (layout, rounds) = (&self.plan.input, self.plan.rounds_input());
+        let (layout, rounds) = (&self.plan.input, self.plan.rounds_input);
         let n_pixels = layout.height * layout.width;
         let n = n_pixels * layout.channels;
         let images = self.shared.input[..cut.n_images() * layout.len()]
@@ -103,10 +105,14 @@ impl Batch {
         let Self { plan, stages, shared, threads } = self;
         let planned = &plan.stages[i];
         let (before, rest) = stages.split_at_mut(i);
-        let x = match before.last() {
-            Some(before) => &before.output[..cut.n_images() * planned.input.len()],
-            None => &shared.input[..cut.n_images() * planned.input.len()],
+        let of_source = |source: Source| {
+            let values = match source {
+                Source::Input => &shared.input,
+                Source::Stage(stage) => &before[stage].output,
+            };
+            &values[..cut.n_images() * plan.layout(source).len()]
         };
+        let x = of_source(planned.sources[0]);
         let StageSpace { packed, y, output, mask, coefficients } = &mut rest[0];
         let out_len = planned.output.len();
         let output = &mut output[..cut.n_images() * out_len];
@@ -151,7 +157,7 @@ impl Batch {
                 ys.zip(xs).zip(shares).zip(outputs).zip(seqs).try_for_each(
                     |((((y, x), share), output), seq)| {
                         let space = &mut *space_of_thread(threads);
-                        if let Product::Conv(conv) = &neurons.product {
+                        if let Product::Conv(conv, _) = &neurons.product {
                             let moments = !at_once;
                             conv_forward(conv, y, x, packed, &mut space.stages[i], share, moments)?;
                         }
@@ -196,6 +202,34 @@ impl Batch {
                         }
                         Ok(())
                     })?;
+            }
+            Stage::Gather(gather) => {
+                let rounds = planned.rounds_output;
+                output.par_chunks_mut(out_len).zip(x.par_chunks(planned.input.len())).for_each(
+                    |(out, x)| {
+                        gather.forward(out, &planned.output, x, &planned.input);
+                        if rounds {
+                            round_to_bf16(out);
+                        }
+                    },
+                );
+            }
+            Stage::Add => {
+                let sources: Vec<_> = planned
+                    .sources
+                    .iter()
+                    .map(|source| (of_source(*source), plan.layout(*source)))
+                    .collect();
+                output.par_chunks_mut(out_len).enumerate().for_each(|(image, out)| {
+                    for (of_sum, (x, layout)) in sources.iter().enumerate() {
+                        let x = &x[image * layout.len()..][..layout.len()];
+                        let into = if of_sum == 0 { add::copy } else { add::add };
+                        into(out, &planned.output, x, layout);
+                    }
+                    if planned.rounds_output {
+                        round_to_bf16(out);
+                    }
+                });
             }
             Stage::Dropout { p, index } => {
                 let n = without_padding(&planned.output).len();
@@ -450,42 +484,4 @@ fn count_channels(spikes: &[f32], layout: &ImageLayout) -> PositionActivity {
         }
     }
     activity
-}
-
-/// The mask of one sample, channels last.
-fn fill_mask(
-    mask: &mut [f32],
-    layout: &ImageLayout,
-    planes: &mut Vec<f32>,
-    (p, index): (f64, usize),
-    sample: usize,
-    key: StepKey,
-) {
-    let n_pixels = layout.height * layout.width;
-    planes.resize(planes.len().max(n_pixels * layout.channels), 0.0);
-    let planes = &mut planes[..n_pixels * layout.channels];
-    dropout::fill_mask(planes, p, index, sample, key);
-    for (pixel, mask) in mask.chunks_exact_mut(layout.stride).enumerate() {
-        for (channel, mask) in mask[..layout.channels].iter_mut().enumerate() {
-            *mask = planes[channel * n_pixels + pixel];
-        }
-    }
-}
-
-/// All steps of one sample, multiplied by its mask where there is one.
-fn drop_sample(planned: &PlannedStage, output: &mut [f32], x: &[f32], mask: Option<&[f32]>) {
-    let layout = &planned.output;
-    let steps = output.chunks_exact_mut(layout.len()).zip(x.chunks_exact(planned.input.len()));
-    for (out, x) in steps {
-        copy_rows(out, layout, x, &planned.input);
-        if let Some(mask) = mask {
-            for (y, mask) in mask.chunks_exact(layout.width * layout.stride).enumerate() {
-                let out = &mut out[layout.row(y)];
-                out.iter_mut().zip(mask).for_each(|(o, m)| *o *= m);
-            }
-        }
-        if planned.rounds_output {
-            round_to_bf16(out);
-        }
-    }
 }

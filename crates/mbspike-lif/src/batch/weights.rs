@@ -18,6 +18,8 @@ pub(super) struct Packed {
     /// `[out padded]`, zero where there is no bias.
     pub(super) bias: Vec<f32>,
     rounded: Vec<f32>,
+    /// Weights of a convolution over gathered blocks.
+    over_blocks: Vec<f32>,
 }
 
 impl Packed {
@@ -68,7 +70,11 @@ impl Packed {
         training: bool,
     ) -> Result<()> {
         match &neurons.product {
-            Product::Conv(conv) => conv.pack(&mut self.conv, weight, bias)?,
+            Product::Conv(conv, None) => conv.pack(&mut self.conv, weight, bias)?,
+            Product::Conv(conv, Some(taps)) => {
+                taps.spread(&mut self.over_blocks, weight);
+                conv.pack(&mut self.conv, &self.over_blocks, bias)?;
+            }
             Product::Dense(dense) => {
                 self.by_input.resize(dense.n_in * dense.out_stride, 0.0);
                 fill_by_input(&mut self.by_input, dense, weight);
