@@ -237,7 +237,8 @@ fn why_not_node(graph: &Graph, id: NodeId, node: &Node, engine: Engine) -> Optio
             if !is_normed && !matches!(before, Op::Conv(_) | Op::Dense(_)) {
                 return Some("there are no weights right before these neurons".into());
             }
-            why_not_neurons(neurons, engine).or_else(is_read_once)
+            let takes_edge = engine == Engine::Batch && matches!(before, Op::Dense(_));
+            why_not_neurons(neurons, engine, takes_edge).or_else(is_read_once)
         }
         Op::Add(_) if engine == Engine::Batch => is_read_once(),
         Op::Add(_) => Some("layers that are not in a row are computed layer by layer".into()),
@@ -256,14 +257,14 @@ fn is_readout(op: &Op) -> bool {
     matches!(op, Op::Output(_) | Op::Vote(_))
 }
 
-fn why_not_neurons(neurons: &Neurons, engine: Engine) -> Option<String> {
-    let Neurons { params, learned_tau, learned_threshold, recurrent, sends_membrane: _ } = neurons;
+fn why_not_neurons(neurons: &Neurons, engine: Engine, takes_edge: bool) -> Option<String> {
+    let Neurons { params, learned_tau, learned_threshold, recurrent, sends_membrane } = neurons;
     let takes_tau = engine == Engine::Batch && *learned_tau == Some(LearnedBy::Layer);
     let reason = if learned_tau.is_some() && !takes_tau {
         "learnable time constants"
     } else if learned_threshold.is_some() {
         "learnable thresholds"
-    } else if *recurrent {
+    } else if *recurrent && (!takes_edge || learned_tau.is_some() || *sends_membrane) {
         "recurrent edges"
     } else {
         params.not_plain()?

@@ -1,24 +1,20 @@
 //! Backward pass: a stage at a time, the last first.
 
 use candle_core::{Device, Tensor};
-use mbspike_core::activity::n_nonzero;
-use mbspike_core::conv::{Conv, ImageLayout};
+use mbspike_core::conv::ImageLayout;
 use mbspike_core::lif::{Affine, Block, BlockSums, fire, lif_block_backward};
-use mbspike_core::norm::norm_backward;
-use mbspike_core::product::{Left, Matrix, add_product};
 use mbspike_core::{LifParams, round_to_bf16};
 use rayon::prelude::*;
 
 use super::add::{self, add_to};
 use super::forward::rows_of_block;
-use super::plan::{
-    Dense, GradientOf, Neurons, PlannedStage, Product, Source, Stage, without_padding,
-};
+use super::plan::{GradientOf, Neurons, PlannedStage, Product, Source, Stage, without_padding};
+use super::products::{ConvBack, dense_input_gradient, dense_weight_gradient};
+use super::recurrent::{Recurrent, RecurrentWeights};
 use super::space::{
-    Coefficients, Cut, Share, StageSpace, ThreadSpace, Totals, by_channel, copy_rows, rows_of_task,
-    spread,
+    Coefficients, Cut, Share, StageSpace, ThreadSpace, Totals, by_channel, copy_rows, spread,
 };
-use super::weights::{Packed, unpack_dense};
+use super::weights::unpack_dense;
 use super::{Batch, lif_of, space_of_thread};
 use crate::variables::Variables;
 use crate::{PoolKind, Result};
@@ -116,7 +112,7 @@ impl Batch {
         let rows = grads.chunks_exact_mut(stride);
         for (row, grad) in rows.zip(shared.grad_output_seq.chunks_exact(n)) {
             row.fill(0.0);
-            if !plan.reads_membrane {
+            if !plan.reads_membrane() {
                 row[..n].copy_from_slice(grad);
             }
         }
@@ -152,7 +148,7 @@ impl Batch {
                 let n = neurons.layout.len();
                 let per_share = cut.share_images() * n;
                 let is_last = i + 1 == plan.stages.len();
-                let reads_membrane = is_last && plan.reads_membrane;
+                let reads_membrane = is_last && plan.reads_membrane();
                 let run = NeuronRun {
                     planned,
                     neurons,
@@ -173,8 +169,25 @@ impl Batch {
                     .zip(shared.grad_output_seq.par_chunks(seq_per_share))
                     .zip(&mut shared.shares)
                     .try_for_each(|((((grad_z, y), grad), seq), share)| {
-                        run.backward(grad_z, y, grad, seq, share, &mut space_of_thread(threads))
+                        let space = &mut *space_of_thread(threads);
+                        match &neurons.recurrent {
+                            Some(recurrent) => {
+                                let weights = &packed.recurrent;
+                                run.backward_recurrent(
+                                    recurrent, weights, grad_z, y, grad, share, space,
+                                )
+                            }
+                            None => run.backward(grad_z, y, grad, seq, share, space),
+                        }
                     })?;
+                if let Some(recurrent) = &neurons.recurrent {
+                    let (first, rest) = shared.shares.split_at_mut(1);
+                    let sums = &mut first[0].recurrent;
+                    for share in rest {
+                        add_to(sums, &share.recurrent);
+                    }
+                    gradients.put(recurrent.weight, recurrent.unpack(sums))?;
+                }
                 shared.totals.add_up(&shared.shares);
                 let totals = &shared.totals;
                 if let Some(tau) = neurons.tau {
@@ -403,121 +416,32 @@ impl NeuronRun<'_> {
         }
         Ok(())
     }
-}
 
-/// What a share needs to pass back through a convolution.
-struct ConvBack<'a> {
-    conv: &'a Conv,
-    packed: &'a Packed,
-    /// Of batch normalization, where there is one.
-    coefficients: Option<&'a Coefficients>,
-    sums_bias: bool,
-    bf16: bool,
-    /// Whether the gradient of the input is.
-    wanted: bool,
-}
-
-impl ConvBack<'_> {
-    /// From the gradient of a share's normalized sums to those of its input and of the weights.
+    /// [`NeuronRun::backward`] of neurons that hear each other, whose sums have become membranes.
     #[expect(clippy::too_many_arguments, reason = "one call site, all of it slices of the share")]
-    fn run(
+    fn backward_recurrent(
         &self,
-        stage: usize,
-        (grad_z, y): (&mut [f32], &[f32]),
-        x: &[f32],
-        grad_x: &mut [f32],
-        dw: &mut [f32],
+        recurrent: &Recurrent,
+        weights: &RecurrentWeights,
+        grad_z: &mut [f32],
+        h: &[f32],
+        grad_output: &[f32],
         share: &mut Share,
         space: &mut ThreadSpace,
     ) -> mbspike_core::Result<()> {
-        let conv = self.conv;
-        let space = &mut space.stages[stage];
-        let layout = conv.y_layout();
-        dw.fill(0.0);
-        let images = grad_z
-            .chunks_exact_mut(layout.len())
-            .zip(y.chunks_exact(layout.len()))
-            .zip(x.chunks_exact(conv.x_layout().len()));
-        for (i, ((grad, y), x)) in images.enumerate() {
-            if let Some(coefficients) = self.coefficients {
-                norm_backward(grad, y, coefficients.gradient())?;
-                if self.sums_bias {
-                    for pixel in grad.chunks_exact(layout.stride) {
-                        for (sum, g) in share.bias.iter_mut().zip(pixel) {
-                            *sum += f64::from(*g);
-                        }
-                    }
-                }
-            }
-            if self.bf16 {
-                round_to_bf16(grad);
-            }
-            let grad_x = if self.wanted {
-                let n = conv.dx_layout().len();
-                &mut grad_x[i * n..][..n]
-            } else {
-                &mut [][..]
-            };
-            let n_nonzero = n_nonzero(grad);
-            if n_nonzero == 0 {
-                grad_x.fill(0.0);
-                continue;
-            }
-            copy_rows(&mut space.padded, conv.dy_layout(), grad, layout);
-            space.lists.fill(x);
-            conv.backward_weight(dw, &space.padded, &space.lists)?;
-            if self.wanted && conv.pays_to_skip_zeros(n_nonzero) {
-                space.dy_nonzeros.fill(&space.padded);
-                conv.backward_input_sparse(grad_x, &space.dy_nonzeros, &self.packed.conv)?;
-            } else if self.wanted {
-                conv.backward_input(grad_x, &space.padded, &self.packed.conv)?;
-            }
+        let layout = &self.neurons.layout;
+        let n = self.cut.n_steps * layout.len();
+        share.reset_sums(layout);
+        share.recurrent.clear();
+        share.recurrent.resize(recurrent.dense.n_in() * recurrent.dense.out_stride(), 0.0);
+        grad_z.copy_from_slice(grad_output);
+        for (grad_z, h) in grad_z.chunks_exact_mut(n).zip(h.chunks_exact(n)) {
+            let space = &mut space.recurrent;
+            recurrent.backward(grad_z, h, self.lif, weights, share, space)?;
+        }
+        if self.rounds {
+            round_to_bf16(grad_z);
         }
         Ok(())
     }
-}
-
-/// `dw[in][out] = Σ_rows x[row][in] · dy[row][out]`.
-fn dense_weight_gradient(
-    dense: &Dense,
-    dw: &mut [f32],
-    dy: &[f32],
-    x: &[f32],
-    threads: &[std::sync::Mutex<ThreadSpace>],
-) {
-    let stride = dense.out_stride;
-    let inputs = rows_of_task(dense.n_in);
-    let n_rows = dy.len() / stride;
-    dw.par_chunks_mut(inputs * stride).enumerate().for_each(|(task, dw)| {
-        dw.fill(0.0);
-        let first = task * inputs;
-        let of_task = first..first + dw.len() / stride;
-        let matrix = Matrix::by_rows(x, dense.n_in).transposed();
-        let a = Left { matrix, rows: of_task, k: n_rows, may_be_sparse: true };
-        let space = &mut space_of_thread(threads).product;
-        add_product((dw, stride), a, (dy, stride), stride, space)
-            .expect("the plan's sizes fit each other");
-    });
-}
-
-/// `dx[row][in] = Σ_out dy[row][out] · w[out][in]`.
-fn dense_input_gradient(
-    dense: &Dense,
-    dx: &mut [f32],
-    dy: &[f32],
-    packed: &Packed,
-    threads: &[std::sync::Mutex<ThreadSpace>],
-) {
-    let (n_in, stride) = (dense.n_in, dense.out_stride);
-    let rows = rows_of_task(dx.len() / n_in);
-    dx.par_chunks_mut(rows * n_in).enumerate().for_each(|(task, dx)| {
-        dx.fill(0.0);
-        let first = task * rows;
-        let of_task = first..first + dx.len() / n_in;
-        let matrix = Matrix::by_rows(dy, stride);
-        let a = Left { matrix, rows: of_task, k: dense.n_out, may_be_sparse: false };
-        let b = (&packed.by_output[..], n_in);
-        let space = &mut space_of_thread(threads).product;
-        add_product((dx, n_in), a, b, n_in, space).expect("the plan's sizes fit each other");
-    });
 }

@@ -2,20 +2,18 @@
 
 use candle_core::{DType, Device, Tensor};
 use mbspike_core::activity::count;
-use mbspike_core::conv::{Conv, ImageLayout};
+use mbspike_core::conv::ImageLayout;
 use mbspike_core::lif::{Affine, Block, lif_block_forward};
-use mbspike_core::norm::{add_moments, mean_and_variance};
-use mbspike_core::product::{Left, Matrix, add_product};
+use mbspike_core::norm::mean_and_variance;
 use mbspike_core::{LifParams, Real, copy_carried, round_to_bf16};
 use rayon::prelude::*;
 
 use super::add;
 use super::dropout::{drop_sample, fill_mask};
-use super::plan::{Dense, Neurons, Norm, PlannedStage, Product, Source, Stage, without_padding};
-use super::space::{
-    Cut, Share, StageSpace, ThreadSpace, ThreadStage, by_channel, rows_of_task, spread,
-};
-use super::weights::Packed;
+use super::plan::{Neurons, Norm, PlannedStage, Product, Source, Stage, without_padding};
+use super::products::{conv_forward, dense_forward};
+use super::recurrent::{Recurrent, RecurrentWeights};
+use super::space::{Cut, Share, StageSpace, ThreadSpace, by_channel, spread};
 use super::{Batch, lif_of, space_of_thread};
 use crate::layered::{NORM_EPSILON, NORM_MOMENTUM};
 use crate::variables::Variables;
@@ -139,7 +137,7 @@ impl Batch {
                     lif: &lif,
                     cut,
                     n_outputs: if is_last { plan.n_outputs } else { 0 },
-                    reads_membrane: plan.reads_membrane,
+                    reads_membrane: plan.reads_membrane(),
                 };
                 let affine = coefficients.affine();
                 let (per_share, out_per_share) =
@@ -161,10 +159,15 @@ impl Batch {
                             let moments = !at_once;
                             conv_forward(conv, y, x, packed, &mut space.stages[i], share, moments)?;
                         }
-                        if at_once {
-                            run.forward(affine, y, output, seq, share, space)
-                        } else {
-                            Ok(())
+                        match &neurons.recurrent {
+                            Some(recurrent) => {
+                                let weights = &packed.recurrent;
+                                run.forward_recurrent(
+                                    recurrent, weights, y, output, seq, share, space,
+                                )
+                            }
+                            None if at_once => run.forward(affine, y, output, seq, share, space),
+                            None => Ok(()),
                         }
                     },
                 )?;
@@ -346,54 +349,6 @@ fn update_running(
     Ok(())
 }
 
-/// A share of images through a convolution; with the moments of the sums where they are wanted.
-fn conv_forward(
-    conv: &Conv,
-    y: &mut [f32],
-    x: &[f32],
-    packed: &Packed,
-    space: &mut ThreadStage,
-    share: &mut Share,
-    moments: bool,
-) -> mbspike_core::Result<()> {
-    let layout = conv.y_layout();
-    if moments {
-        share.reset_sums(layout);
-    }
-    let images = y.chunks_exact_mut(layout.len()).zip(x.chunks_exact(conv.x_layout().len()));
-    for (y, x) in images {
-        conv.forward(y, x, &packed.conv, &mut space.forward)?;
-        if moments {
-            add_moments(&mut share.first, &mut share.second, y)?;
-        }
-    }
-    Ok(())
-}
-
-/// All rows through a dense layer.
-fn dense_forward(
-    dense: &Dense,
-    y: &mut [f32],
-    x: &[f32],
-    packed: &Packed,
-    threads: &[std::sync::Mutex<ThreadSpace>],
-) {
-    let stride = dense.out_stride;
-    let rows = rows_of_task(y.len() / stride);
-    y.par_chunks_mut(rows * stride).enumerate().for_each(|(task, y)| {
-        for row in y.chunks_exact_mut(stride) {
-            row.copy_from_slice(&packed.bias);
-        }
-        let first = task * rows;
-        let of_task = first..first + y.len() / stride;
-        let matrix = Matrix::by_rows(x, dense.n_in);
-        let a = Left { matrix, rows: of_task, k: dense.n_in, may_be_sparse: true };
-        let b = (&packed.by_input[..], stride);
-        let space = &mut space_of_thread(threads).product;
-        add_product((y, stride), a, b, stride, space).expect("the plan's sizes fit each other");
-    });
-}
-
 /// What a share needs to pass through a stage's neurons.
 #[derive(Clone, Copy)]
 struct NeuronRun<'a> {
@@ -460,14 +415,51 @@ impl NeuronRun<'_> {
                             round_to_bf16(out);
                         }
                     }
-                    if self.n_outputs > 0 {
-                        let values = if self.reads_membrane { h } else { s };
-                        let seq = &mut seq[(sample * n_steps + t) * self.n_outputs..];
-                        copy_carried(&mut seq[..self.n_outputs], &values[..self.n_outputs]);
-                    }
+                    self.send(&mut *seq, sample * n_steps + t, s, h);
                 })?;
                 failed?;
             }
+        }
+        Ok(())
+    }
+
+    /// What the network's output layer sends at a step of a sample, if this is that.
+    fn send(&self, seq: &mut [f32], image: usize, s: &[f32], h: &[f32]) {
+        if self.n_outputs > 0 {
+            let values = if self.reads_membrane { h } else { s };
+            let seq = &mut seq[image * self.n_outputs..][..self.n_outputs];
+            copy_carried(seq, &values[..self.n_outputs]);
+        }
+    }
+
+    /// [`NeuronRun::forward`] of neurons that hear each other: sums become membranes.
+    #[expect(clippy::too_many_arguments, reason = "one call site, all of it slices of the share")]
+    fn forward_recurrent(
+        &self,
+        recurrent: &Recurrent,
+        weights: &RecurrentWeights,
+        y: &mut [f32],
+        output: &mut [f32],
+        seq: &mut [f32],
+        share: &mut Share,
+        space: &mut ThreadSpace,
+    ) -> mbspike_core::Result<()> {
+        let (layout, out_layout) = (&self.neurons.layout, &self.planned.output);
+        let (n_steps, out_len) = (self.cut.n_steps, out_layout.len());
+        let position = self.planned.position.unwrap_or_default();
+        let samples = y.chunks_exact_mut(n_steps * layout.len());
+        for (sample, (y, output)) in
+            samples.zip(output.chunks_exact_mut(n_steps * out_len)).enumerate()
+        {
+            recurrent.forward(y, self.lif, weights, &mut space.recurrent, |t, s, h| {
+                share.activity.positions[position].merge(&count_channels(s, layout));
+                let out = &mut output[t * out_len..][out_layout.row(0)];
+                out.copy_from_slice(s);
+                if self.planned.rounds_output {
+                    round_to_bf16(out);
+                }
+                self.send(&mut *seq, sample * n_steps + t, s, h);
+            })?;
         }
         Ok(())
     }

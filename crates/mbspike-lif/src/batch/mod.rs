@@ -17,6 +17,8 @@ mod dropout;
 mod forward;
 mod gather;
 mod plan;
+mod products;
+mod recurrent;
 mod space;
 mod weights;
 

@@ -5,6 +5,7 @@ use mbspike_core::conv::{Conv, ConvShape, ImageLayout, padded_channels};
 use mbspike_core::pool::Pool;
 
 use super::gather::{Gather, Taps};
+use super::recurrent::Recurrent;
 use crate::graph::{self, Graph, NodeId, Op, Role};
 use crate::variables::Variables;
 use crate::{NetworkConfig, Precision, Quantization, Readout, Result, Shape};
@@ -42,6 +43,7 @@ pub(super) struct Neurons {
     pub(super) norm: Option<Norm>,
     pub(super) lif: LifParams,
     pub(super) tau: Option<usize>,
+    pub(super) recurrent: Option<Recurrent>,
     pub(super) pool: Option<Pool>,
     /// Of the neurons, without padding.
     pub(super) layout: ImageLayout,
@@ -175,7 +177,6 @@ pub(crate) struct Plan {
     /// Outputs in a group that votes; 1 where there is no vote.
     pub(super) group: usize,
     pub(super) readout: Readout,
-    pub(super) reads_membrane: bool,
     pub(super) bf16: bool,
     /// Whether weights are rounded to int8.
     pub(super) int8: bool,
@@ -208,7 +209,6 @@ impl Plan {
             n_outputs: 0,
             group: 1,
             readout: config.readout,
-            reads_membrane: config.readout.reads_membrane(),
             bf16: config.precision == Precision::Bf16,
             int8: config.quantization == Quantization::Int8,
         };
@@ -221,6 +221,11 @@ impl Plan {
             Source::Input => &self.input,
             Source::Stage(stage) => &self.stages[stage].output,
         }
+    }
+
+    /// Whether scores are read from membranes.
+    pub(super) fn reads_membrane(&self) -> bool {
+        self.readout.reads_membrane()
     }
 
     fn learns(&self, source: Source) -> bool {
@@ -250,18 +255,16 @@ impl Plan {
             let mut of_sources = vec![];
             for source in &self.stages[i].sources {
                 of_sources.push(match *source {
-                    Source::Stage(j) if self.stages[j].learns => Some(match slots[j] {
-                        Some(slot) => {
-                            let scratch = take(&mut free, &mut n);
-                            scratches.push(scratch);
-                            GradientOf { slot, scratch: Some(scratch) }
+                    Source::Stage(j) if self.stages[j].learns => {
+                        let taken = take(&mut free, &mut n);
+                        if let Some(slot) = slots[j] {
+                            scratches.push(taken);
+                            Some(GradientOf { slot, scratch: Some(taken) })
+                        } else {
+                            slots[j] = Some(taken);
+                            Some(GradientOf { slot: taken, scratch: None })
                         }
-                        None => {
-                            let slot = take(&mut free, &mut n);
-                            slots[j] = Some(slot);
-                            GradientOf { slot, scratch: None }
-                        }
-                    }),
+                    }
                     Source::Stage(_) | Source::Input => None,
                 });
             }
@@ -320,6 +323,7 @@ impl<'a> Planner<'a> {
                             &mut self.plan.stages[stage]
                         && alone
                         && before.pool.is_none()
+                        && before.recurrent.is_none()
                     {
                         before.pool = Some(pool);
                         *out = output;
@@ -472,6 +476,10 @@ impl<'a> Planner<'a> {
             norm,
             lif: neurons.params.lif,
             tau: variables.place(at, Role::Tau),
+            recurrent: variables.place(at, Role::Recurrent).map(|weight| Recurrent {
+                weight,
+                dense: mbspike_core::dense::Dense::new(layout.channels, layout.channels),
+            }),
             pool: None,
             layout,
         }));

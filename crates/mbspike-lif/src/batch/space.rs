@@ -6,6 +6,7 @@ use mbspike_core::norm::NormGradient;
 use mbspike_core::product::ProductSpace;
 
 use super::plan::{GradientOf, Plan, PlannedStage, Product, Stage, without_padding};
+use super::recurrent::RecurrentSpace;
 use super::weights::Packed;
 use crate::Activity;
 
@@ -141,6 +142,8 @@ pub(super) struct Share {
     pub(super) first: Vec<f64>,
     pub(super) second: Vec<f64>,
     pub(super) tau: f64,
+    /// Gradient of a recurrent edge's weights, `[in, out padded]`.
+    pub(super) recurrent: Vec<f32>,
     /// Gradient of a bias before normalization, `[channels padded]`.
     pub(super) bias: Vec<f64>,
     pub(super) activity: Activity,
@@ -201,6 +204,7 @@ pub(super) struct ThreadSpace {
     pub(super) stages: Vec<ThreadStage>,
     pub(super) block: BlockSpace,
     pub(super) product: ProductSpace,
+    pub(super) recurrent: RecurrentSpace,
     /// Spikes of a block again, and its output or the gradient of that.
     pub(super) spikes: Vec<f32>,
     pub(super) image: Vec<f32>,
