@@ -355,6 +355,18 @@ const NORM_ARCHS: &[&str] = &[
     "12x12-2a-33c3-bn-10o",
 ];
 
+/// Networks whose layers are not in a row, or whose convolutions have strides and other padding.
+const GRAPH_ARCHS: &[&str] = &[
+    "12x12x2-8c3-bn-res(8c3-bn-8c3-bn)-2a-10o",
+    "12x12-8c3-bn-res(16c3s2-bn-16c3-bn|16c1s2-bn)-6a-10o",
+    "12x12x3-res(3c3-bn)-res(3c3)-5c3-10o",
+    "12x12-8c3-bn-res(8c1-bn-8c3-bn)-res(8c5-8c3v|8c3v)-dp0.3-10o",
+    "13x13-5c3s2-bn-20c5s3-12-10o",
+    "12x12x2-7c2s2v-bn-9c3s2-10o",
+    "12x12-8c3s4-bn-res(8c3)-10o",
+    "12x12-2a-8c3-bn-res(8c3-bn-8c3-bn)-2m-res(8c3)-30-10o",
+];
+
 /// Running statistics after a step, and the answer in evaluation mode.
 fn after_step(config: &NetworkConfig) -> (Vec<Vec<f32>>, Vec<f32>) {
     let mut network = Network::new(config, 7, &Device::Cpu).unwrap();
@@ -367,7 +379,7 @@ fn after_step(config: &NetworkConfig) -> (Vec<Vec<f32>>, Vec<f32>) {
 
 #[test]
 fn batch_and_layered_agree_where_the_whole_batch_is_needed() {
-    for arch in NORM_ARCHS {
+    for arch in NORM_ARCHS.iter().chain(GRAPH_ARCHS) {
         for (bits, bias, learnable_tau) in [(1, false, false), (2, true, false), (3, false, true)] {
             for precision in [Precision::F32, Precision::Bf16] {
                 let mut config = NetworkConfig::new(arch.parse().unwrap(), bits);
@@ -400,6 +412,41 @@ fn batch_and_layered_agree_where_the_whole_batch_is_needed() {
                 }
                 let off = relative(&got_logits, &want_logits);
                 assert!(off <= tolerance, "{what}: logits of evaluation off by {off}");
+            }
+        }
+    }
+}
+
+#[test]
+fn batch_and_layered_agree_on_neurons_that_hear_each_other() {
+    for arch in ["12x12-30r-10o", "12x9x2-8c3-bn-3a-17r-33r-20o-vote2", "12x12-40r-res(40)-10o"] {
+        for reset in [Reset::Soft {}, Reset::Hard { v_reset: 0.05 }, Reset::None {}] {
+            for (bits, bias, precision) in
+                [(1, false, Precision::F32), (3, true, Precision::F32), (2, true, Precision::Bf16)]
+            {
+                let mut config = NetworkConfig::new(arch.parse().unwrap(), bits);
+                (config.bias, config.precision, config.neuron.reset) = (bias, precision, reset);
+                config.neuron.v_threshold = 0.5; // so that every layer spikes
+                let by = |execution| NetworkConfig { execution, ..config.clone() };
+                let (batch, layered) = (by(Execution::Batch), by(Execution::Layered));
+                let what = format!("{arch}, {bits} bits, {reset:?}, {precision:?}");
+                let (got, want) =
+                    (step(&batch, Loss::default(), 7, 5), step(&layered, Loss::default(), 7, 5));
+                let tolerance = if precision == Precision::F32 { 1e-4 } else { 1e-2 };
+                let network = Network::new(&batch, 7, &Device::Cpu).unwrap();
+                assert!(network.parameters().iter().any(|p| p.name.contains("recurrent")));
+                let gradients = got.gradients.iter().zip(&want.gradients);
+                for (p, (got, want)) in network.parameters().iter().zip(gradients) {
+                    if p.name.starts_with("conv") && p.name.ends_with("bias") {
+                        continue; // cancelled by batch normalization: rounding is all there is
+                    }
+                    let off = relative(&flat(got), &flat(want));
+                    assert!(off <= tolerance, "{what}: {} off by {off}", p.name);
+                }
+                let off = relative(&flat(&got.logits), &flat(&want.logits));
+                assert!(off <= tolerance, "{what}: logits off by {off}");
+                let ((_, got), (_, want)) = (after_step(&batch), after_step(&layered));
+                assert!(relative(&got, &want) <= tolerance, "{what}: {got:?} {want:?}");
             }
         }
     }
