@@ -4,7 +4,7 @@
 //! here can be built.
 
 use mbspike_core::conv::MAX_KERNEL;
-use mbspike_core::{Decay, DeviceName, LifParams, Reset, Surrogate};
+use mbspike_core::{Decay, DeviceName, LifParams, Reset, Shift, Surrogate};
 
 use crate::graph::{Graph, Neurons, Node, NodeId, Op};
 use crate::neuron::LearnedBy;
@@ -325,8 +325,14 @@ fn check_single(params: &LifParams, tau: f64) -> Result<()> {
         let steepest = if is_staircase { alpha * levels } else { alpha };
         let exponent = std::f64::consts::PI * steepest;
         let offset = exponent * (theta - shift).abs().max(theta);
-        let holds = is_single(alpha) && is_single(exponent) && (offset as f32).is_finite();
-        must("surrogate.alpha", alpha, holds, SINGLE)?;
+        must("surrogate.alpha", alpha, is_single(alpha) && is_single(exponent), SINGLE)?;
+        let holds = (offset as f32).is_finite();
+        let expected =
+            "so near 0 that single precision holds its product with the surrogate's slope";
+        match params.shift {
+            Shift::By(shift) if shift.abs() > theta => must("shift", shift, holds, expected)?,
+            _ => must("v_threshold", theta, holds, expected)?,
+        }
     }
     Ok(())
 }

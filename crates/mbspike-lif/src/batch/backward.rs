@@ -7,10 +7,10 @@ use mbspike_core::{LifParams, round_to_bf16};
 use rayon::prelude::*;
 
 use super::add::{self, add_to};
+use super::edge::{Recurrent, RecurrentWeights};
 use super::forward::rows_of_block;
 use super::plan::{GradientOf, Neurons, PlannedStage, Product, Source, Stage, without_padding};
 use super::products::{ConvBack, dense_input_gradient, dense_weight_gradient};
-use super::recurrent::{Recurrent, RecurrentWeights};
 use super::space::{
     Coefficients, Cut, Share, StageSpace, ThreadSpace, Totals, by_channel, copy_rows, spread,
 };

@@ -10,9 +10,9 @@ use rayon::prelude::*;
 
 use super::add;
 use super::dropout::{drop_sample, fill_mask};
+use super::edge::{Recurrent, RecurrentWeights};
 use super::plan::{Neurons, Norm, PlannedStage, Product, Source, Stage, without_padding};
 use super::products::{conv_forward, dense_forward};
-use super::recurrent::{Recurrent, RecurrentWeights};
 use super::space::{Cut, Share, StageSpace, ThreadSpace, by_channel, spread};
 use super::{Batch, lif_of, space_of_thread};
 use crate::layered::{NORM_EPSILON, NORM_MOMENTUM};

@@ -14,6 +14,7 @@
 mod add;
 mod backward;
 mod dropout;
+mod edge;
 mod forward;
 mod gather;
 mod plan;

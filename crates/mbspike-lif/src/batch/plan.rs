@@ -4,8 +4,8 @@ use mbspike_core::LifParams;
 use mbspike_core::conv::{Conv, ConvShape, ImageLayout, padded_channels};
 use mbspike_core::pool::Pool;
 
+use super::edge::Recurrent;
 use super::gather::{Gather, Taps};
-use super::recurrent::Recurrent;
 use crate::graph::{self, Graph, NodeId, Op, Role};
 use crate::variables::Variables;
 use crate::{NetworkConfig, Precision, Quantization, Readout, Result, Shape};

@@ -1,64 +1,13 @@
 //! Neurons that hear each other one step later, `x[t] + W s[t−1]`: sample by sample, a step at a time.
 
-use mbspike_core::dense::{Dense, nonzeros};
+use mbspike_core::dense::nonzeros;
 use mbspike_core::lif::{lif_backward_from_h, lif_forward_keep_h};
 use mbspike_core::{LifParams, Result};
 
+use super::edge::{Recurrent, RecurrentSpace, RecurrentWeights};
 use super::space::Share;
 
-/// The recurrent edge of a dense layer's neurons.
-#[derive(Debug)]
-pub(super) struct Recurrent {
-    /// The place of `W` `[out, in]` among the parameters.
-    pub(super) weight: usize,
-    /// Of the sizes of `W`.
-    pub(super) dense: Dense,
-}
-
-/// `W` in the order of the kernels.
-#[derive(Debug, Default)]
-pub(super) struct RecurrentWeights {
-    /// `[in, out padded]`.
-    by_input: Vec<f32>,
-    /// `[out, in]`.
-    by_output: Vec<f32>,
-}
-
-/// Working memory of one thread.
-#[derive(Debug, Default)]
-pub(super) struct RecurrentSpace {
-    v: Vec<f32>,
-    s: Vec<f32>,
-    step: Vec<f32>,
-    index: Vec<u32>,
-    value: Vec<f32>,
-}
-
-impl RecurrentSpace {
-    /// Room for `n` neurons; membranes and spikes of zero.
-    fn start(&mut self, n: usize) {
-        for values in [&mut self.v, &mut self.s, &mut self.step] {
-            values.clear();
-            values.resize(n, 0.0);
-        }
-        self.index.resize(self.index.len().max(n + 1), 0);
-        self.value.resize(self.value.len().max(n + 1), 0.0);
-    }
-}
-
 impl Recurrent {
-    pub(super) fn pack(&self, packed: &mut RecurrentWeights, weight: &[f32]) {
-        let (n, stride) = (self.dense.n_out(), self.dense.out_stride());
-        packed.by_output.clear();
-        packed.by_output.extend_from_slice(weight);
-        packed.by_input.resize(n * stride, 0.0);
-        for (out, row) in weight.chunks_exact(n).enumerate() {
-            for (input, w) in row.iter().enumerate() {
-                packed.by_input[input * stride + out] = *w;
-            }
-        }
-    }
-
     /// One sample's neurons through all steps: `sums_to_h` `[T, n padded]` are their sums before, their
     /// membranes after charge afterwards. `on_step(t, s, h)` is given each step.
     pub(super) fn forward(

@@ -5,8 +5,8 @@ use mbspike_core::lif::{Affine, BlockSpace};
 use mbspike_core::norm::NormGradient;
 use mbspike_core::product::ProductSpace;
 
+use super::edge::RecurrentSpace;
 use super::plan::{Plan, PlannedStage, Product, Stage, without_padding};
-use super::recurrent::RecurrentSpace;
 use super::weights::Packed;
 use crate::Activity;
 

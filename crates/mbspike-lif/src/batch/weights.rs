@@ -4,8 +4,8 @@ use mbspike_core::conv::PackedWeights;
 use mbspike_core::{Result, carry, n_subnormal, round_to_bf16};
 use rayon::prelude::*;
 
+use super::edge::RecurrentWeights;
 use super::plan::{Dense, Neurons, Product};
-use super::recurrent::RecurrentWeights;
 use crate::Parameter;
 use crate::quantization::fake_quantize;
 
