@@ -6,18 +6,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::catalog::DatasetName;
 use crate::own::OwnKind;
+use crate::synthetic::SyntheticTask;
 use crate::{
     Dataset, EncoderConfig, Error, InputCode, Result, SampleKind, cifar10, dvs_gesture, mnist,
-    nmnist, own,
+    nmnist, own, synthetic,
 };
 
-/// Where samples come from: a published dataset, or a user's own data.
+/// Where samples come from: a published dataset, a user's own data or a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceName {
     /// A dataset of the catalog.
     Published(DatasetName),
     /// Own data.
     Own(OwnKind),
+    /// A synthetic task.
+    Synthetic(SyntheticTask),
 }
 
 impl SourceName {
@@ -26,12 +29,14 @@ impl SourceName {
         match self {
             Self::Published(name) => name.as_str(),
             Self::Own(kind) => kind.as_str(),
+            Self::Synthetic(task) => task.as_str(),
         }
     }
 
     fn all() -> impl Iterator<Item = Self> {
         let published = DatasetName::ALL.into_iter().map(Self::Published);
-        published.chain(OwnKind::ALL.into_iter().map(Self::Own))
+        let own = OwnKind::ALL.into_iter().map(Self::Own);
+        published.chain(own).chain(SyntheticTask::ALL.into_iter().map(Self::Synthetic))
     }
 }
 
@@ -53,6 +58,12 @@ impl From<OwnKind> for SourceName {
     }
 }
 
+impl From<SyntheticTask> for SourceName {
+    fn from(task: SyntheticTask) -> Self {
+        Self::Synthetic(task)
+    }
+}
+
 impl PartialEq<DatasetName> for SourceName {
     fn eq(&self, name: &DatasetName) -> bool {
         *self == Self::Published(*name)
@@ -66,7 +77,7 @@ impl Serialize for SourceName {
 }
 
 /// The names, for errors of serde, which wants them to live for ever.
-const SOURCE_NAMES: [&str; 13] = [
+const SOURCE_NAMES: [&str; 16] = [
     "mnist",
     "fashion-mnist",
     "fashion-mnist-subset",
@@ -80,6 +91,9 @@ const SOURCE_NAMES: [&str; 13] = [
     "csv",
     "ts",
     "arff",
+    "delayed-xor",
+    "temporal-order",
+    "store-recall",
 ];
 
 impl<'de> Deserialize<'de> for SourceName {
@@ -89,7 +103,7 @@ impl<'de> Deserialize<'de> for SourceName {
             type Value = SourceName;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("the name of a dataset, or of a kind of own data")
+                f.write_str("the name of a dataset, of a kind of own data or of a synthetic task")
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<SourceName, E> {
@@ -173,9 +187,16 @@ pub struct DatasetConfig {
     /// `start_us` and `end_us`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// Time series: cut or padded with zeros to so many steps; the longest's without it.
+    /// Time series: cut or padded with zeros to so many steps; the longest's without it. Synthetic
+    /// tasks: the steps of a sequence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
+    /// Synthetic tasks: the seed of the samples; 0 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Synthetic tasks: the probability that a silent line fires in a step between the bits; 0 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<f32>,
 }
 
 /// Where event frames are kept, so that recordings are integrated once and not in every epoch:
@@ -276,6 +297,8 @@ impl DatasetConfig {
             sensor: None,
             table: None,
             length: None,
+            seed: None,
+            noise: None,
         }
     }
 
@@ -299,6 +322,7 @@ impl DatasetConfig {
                 }
                 return self.validate_own(kind);
             }
+            SourceName::Synthetic(task) => return self.validate_synthetic(task),
         };
         if let Some(key) = self.own_keys().first() {
             let message = format!("is of no use to \"{name}\", whose parts are published");
@@ -348,7 +372,11 @@ impl DatasetConfig {
     /// If the configuration is not valid, or own data cannot be read.
     pub fn describe(&self) -> Result<Description> {
         self.validate()?;
-        let SourceName::Published(name) = self.name else { return self.describe_own() };
+        let name = match self.name {
+            SourceName::Published(name) => name,
+            SourceName::Own(_) => return self.describe_own(),
+            SourceName::Synthetic(task) => return Ok(synthetic::describe(task, self)),
+        };
         let info = name.info();
         Ok(Description {
             kind: if name.is_events() { SampleKind::Events } else { SampleKind::Images },
@@ -366,7 +394,9 @@ impl DatasetConfig {
     pub fn input_code(&self, encoder: &EncoderConfig) -> Result<InputCode> {
         match self.name {
             SourceName::Published(_) => Ok(encoder.code()),
-            SourceName::Own(_) => Ok(encoder.code_of(self.describe()?.kind)),
+            SourceName::Own(_) | SourceName::Synthetic(_) => {
+                Ok(encoder.code_of(self.describe()?.kind))
+            }
         }
     }
 
@@ -425,6 +455,7 @@ pub fn load(config: &DatasetConfig) -> Result<Dataset> {
         SourceName::Published(DatasetName::Nmnist) => nmnist::load(path)?,
         SourceName::Published(DatasetName::DvsGesture) => dvs_gesture::load(path)?,
         SourceName::Own(kind) => own::load(kind, path.unwrap_or(Path::new(".")), config)?,
+        SourceName::Synthetic(task) => return Ok(synthetic::make(task, config)),
     };
     for (key, size, set) in [
         ("dataset.train_size", config.train_size, &mut dataset.train),

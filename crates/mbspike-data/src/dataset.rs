@@ -18,7 +18,7 @@ pub struct Dataset {
     pub class_names: Vec<String>,
     /// Where the data came from: a folder, "embedded subset", …
     pub source: String,
-    /// Whether the recordings are simulated, not measured.
+    /// Whether the samples are simulated or synthetic, not measured.
     pub simulated: bool,
 }
 

@@ -58,6 +58,7 @@ mod own;
 pub mod prophesee;
 mod recording;
 pub mod simulate;
+mod synthetic;
 mod verify;
 
 pub use augment::AugmentConfig;
@@ -82,4 +83,5 @@ pub use mbspike_core::InputCode;
 pub use order::shuffled;
 pub use own::{OwnKind, Series, parse_arff, parse_ts};
 pub use recording::{is_recording, parse_csv, read_recording, recordings_in};
+pub use synthetic::SyntheticTask;
 pub use verify::{FileCheck, Listing, Verdict, list, verify};
