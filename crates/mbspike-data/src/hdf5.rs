@@ -95,7 +95,8 @@ impl Hdf5 {
                 .flat_map(|bytes| &bytes[start..start + number.size])
                 .copied()
                 .collect();
-            let column = number.integers(&column).map_err(|message| self.refuse(&place, message))?;
+            let column =
+                number.integers(&column).map_err(|message| self.refuse(&place, message))?;
             columns.push((member.name.clone(), column));
         }
         Ok(Some(columns))
@@ -103,7 +104,8 @@ impl Hdf5 {
 
     /// A text that is an attribute of the file.
     pub(crate) fn attribute(&self, name: &str) -> Option<String> {
-        let attributes = catch_unwind(AssertUnwindSafe(|| self.file.root().attrs().ok())).ok()??;
+        let attributes =
+            catch_unwind(AssertUnwindSafe(|| self.file.root().attrs().ok())).ok()??;
         attributes.get(name)?.as_str().map(str::to_owned)
     }
 
@@ -129,10 +131,15 @@ impl Hdf5 {
         }
         let (references, _) = bytes.as_chunks::<REFERENCE_BYTES>();
         let place = |bytes: &[u8; REFERENCE_BYTES]| {
-            let word = |at: usize| u64::from(u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i])));
+            let word =
+                |at: usize| u64::from(u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i])));
             Sequence { n: word(0), heap: word(4) | word(8) << 32, object: word(12) as u32 }
         };
-        Ok(Sequences { name: name.to_owned(), number, places: references.iter().map(place).collect() })
+        Ok(Sequences {
+            name: name.to_owned(),
+            number,
+            places: references.iter().map(place).collect(),
+        })
     }
 
     /// What is in a dataset, unpacked.
@@ -223,7 +230,8 @@ impl Number {
     fn of(datatype: &Datatype) -> Option<Self> {
         let (kind, size, order) = match datatype {
             Datatype::FixedPoint { size, byte_order, layout } => {
-                let is_whole = layout.bit_offset == 0 && u32::from(layout.bit_precision) == 8 * size;
+                let is_whole =
+                    layout.bit_offset == 0 && u32::from(layout.bit_precision) == 8 * size;
                 let kind = if layout.signed { NumberKind::Signed } else { NumberKind::Unsigned };
                 (is_whole.then_some(kind)?, *size, byte_order)
             }
@@ -358,7 +366,8 @@ impl Sequences {
             return Err(refuse(heap, "a global heap (GCOL, version 1)".to_owned(), found));
         }
         let size = word(&header, 8);
-        let end = heap.checked_add(size).filter(|end| *end <= n_file).ok_or_else(|| missing(heap))?;
+        let end =
+            heap.checked_add(size).filter(|end| *end <= n_file).ok_or_else(|| missing(heap))?;
         let mut at = heap + HEADER_BYTES;
         while at + HEADER_BYTES <= end {
             let header = read_header(&mut input)?;

@@ -22,7 +22,10 @@ const TABLES: [&str; 2] = ["CD/events", "events"];
 const DSEC: [usize; 2] = [480, 640];
 
 /// Reads a recording; `sensor` is height and width, needed where the file does not tell them.
-pub(crate) fn read(path: &Path, sensor: Option<[usize; 2]>) -> Result<Events> {
+///
+/// # Errors
+/// If the file is no recording in one of the layouts of the table, or damaged.
+pub fn read(path: &Path, sensor: Option<[usize; 2]>) -> Result<Events> {
     let file = Hdf5::open(path)?;
     let [t, x, y, p] = columns(&file, path)?;
     let known = || file.has("t_offset").then_some(DSEC);
@@ -34,9 +37,8 @@ pub(crate) fn read(path: &Path, sensor: Option<[usize; 2]>) -> Result<Events> {
         return Err(Error::config("sensor", message));
     };
     check_sensor(sensor)?;
-    if let Some((field, n)) = [("x", x.len()), ("y", y.len()), ("p", p.len())]
-        .into_iter()
-        .find(|(_, n)| *n != t.len())
+    if let Some((field, n)) =
+        [("x", x.len()), ("y", y.len()), ("p", p.len())].into_iter().find(|(_, n)| *n != t.len())
     {
         let message = format!("has {n} numbers, but there are {} times", t.len());
         return Err(file.refuse(field, message));
@@ -70,8 +72,9 @@ fn columns(file: &Hdf5, path: &Path) -> Result<[Vec<i64>; 4]> {
         return Err(Error::Format {
             file: path.to_owned(),
             offset: 0,
-            expected: "an HDF5 file with events/t, x, y, p (DSEC), t, x, y, p or CD/events (Prophesee)"
-                .to_owned(),
+            expected:
+                "an HDF5 file with events/t, x, y, p (DSEC), t, x, y, p or CD/events (Prophesee)"
+                    .to_owned(),
             found: "none of them".to_owned(),
         });
     };

@@ -7,9 +7,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::catalog::DatasetName;
-use crate::event_set::{EventSet, Recording, ZipEntry};
+use crate::event_set::{EventSet, Recording};
 use crate::locate::{not_found, search_folders};
 use crate::simulate::is_simulated;
+use crate::zip_entry::ZipEntry;
 use crate::{Dataset, Error, Result, SampleSet, Split};
 
 pub(crate) const SENSOR: [usize; 2] = [34, 34];
@@ -50,7 +51,13 @@ struct Found {
 
 fn dataset(name: DatasetName, root: &Path, mut found: Vec<Found>) -> Result<Dataset> {
     found.sort_by(|a, b| (&a.number, a.label).cmp(&(&b.number, b.label)));
-    let empty = |split| EventSet { recordings: vec![], labels: vec![], sensor: SENSOR, split };
+    let empty = |split| EventSet {
+        recordings: vec![],
+        labels: vec![],
+        sensor: SENSOR,
+        n_polarities: 2,
+        split,
+    };
     let (mut train, mut test) = (empty(Split::Train), empty(Split::Test));
     for found in found {
         let set = if found.split == Split::Train { &mut train } else { &mut test };

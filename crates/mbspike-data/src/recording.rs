@@ -8,6 +8,7 @@
 //! | `#!AER-DAT4.0` | [AEDAT 4](crate::aedat4) | the file's unless told |
 //! | `% …`, `.dat` | [Prophesee's decoded events](crate::prophesee) | the header's unless told |
 //! | `% evt …`, `% format EVT…` | [Prophesee's EVT 2.0, 2.1 and 3.0](crate::evt) | the header's unless told |
+//! | `.h5`, `.hdf5` | [HDF5 of DSEC, Metavision and others](crate::hdf5_events) | the file's unless told |
 //! | `.npz` | NumPy arrays `t`, `x`, `y`, `p` of any type, as SpikingJelly writes them | has to be told |
 //! | `.npy` | a NumPy table with the columns `t`, `x`, `y`, `p` | has to be told |
 //! | `.csv` | a header line with the columns `t`, `x`, `y`, `p` in any order, then whole numbers | has to be told |
@@ -16,16 +17,18 @@
 //! are whole microseconds; events out of order are sorted, which [`Events::disorder`] then tells. Of a
 //! polarity, values above 0 are ON.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
 
-use crate::event_set::{MAX_RECORDING_BYTES, read_bounded};
 use crate::events::{Checked, check_sensor};
+use crate::hdf5::SIGNATURE;
 use crate::npy::{Array, Npz, read_npy};
-use crate::{Error, Events, Result, aedat, aedat2, aedat4, atis, evt, prophesee};
+use crate::{Error, Events, Result, aedat, aedat2, aedat4, atis, evt, hdf5_events, prophesee};
 
+/// Recordings of N-MNIST have at most some 50 KB.
+pub(crate) const MAX_RECORDING_BYTES: u64 = 1 << 26;
 const FIELDS: [&str; 4] = ["t", "x", "y", "p"];
 /// Names of the columns in the files of other programs.
 const OTHER_NAMES: [&[&str]; 4] = [
@@ -35,7 +38,8 @@ const OTHER_NAMES: [&[&str]; 4] = [
     &["p", "polarity", "on", "pol"],
 ];
 /// The endings of [`is_recording`].
-const ENDINGS: [&str; 8] = ["bin", "aedat", "aedat4", "dat", "raw", "npz", "npy", "csv"];
+const ENDINGS: [&str; 10] =
+    ["bin", "aedat", "aedat4", "dat", "raw", "h5", "hdf5", "npz", "npy", "csv"];
 
 /// What a file is, by how it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +49,28 @@ enum Format {
     Aedat4,
     Dat,
     Evt,
+    Hdf5,
     Npz,
     Npy,
     Atis,
     Csv,
+}
+
+/// The bytes of a file that is not larger than any recording.
+pub(crate) fn read_bounded(file: &Path) -> Result<Vec<u8>> {
+    let mut input = File::open(file)?;
+    let n_bytes = input.metadata()?.len();
+    if n_bytes > MAX_RECORDING_BYTES {
+        return Err(Error::Format {
+            file: file.to_owned(),
+            offset: 0,
+            expected: format!("a recording of at most {MAX_RECORDING_BYTES} bytes"),
+            found: n_bytes.to_string(),
+        });
+    }
+    let mut bytes = Vec::with_capacity(n_bytes as usize);
+    input.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads a recording; `sensor` is height and width of the camera.
@@ -74,6 +96,7 @@ pub fn read_recording(path: &Path, sensor: Option<[usize; 2]>) -> Result<Events>
         Format::Aedat4 => aedat4::parse(input, sensor, path),
         Format::Dat => prophesee::parse_dat(input, sensor, path),
         Format::Evt => evt::parse(input, sensor, path),
+        Format::Hdf5 => hdf5_events::read(path, sensor),
         Format::Npz => read_npz(path, told()?),
         Format::Npy => events_of_table(&read_npy(path)?, told()?, path),
         Format::Atis => atis::parse(&read_bounded(path)?, sensor.unwrap_or([34, 34]), path),
@@ -87,8 +110,8 @@ fn format_of(start: &[u8], path: &Path) -> Result<Format> {
         Error::Format {
         file: path.to_owned(),
         offset: 0,
-        expected: "a recording that can be read (.bin of N-MNIST, AEDAT 2.0, 3.1 or 4, Prophesee .dat or .raw, .npz, \
-                   .npy or .csv with t, x, y, p)"
+        expected: "a recording that can be read (.bin of N-MNIST, AEDAT 2.0, 3.1 or 4, Prophesee .dat or .raw, \
+                   HDF5, .npz, .npy or .csv with t, x, y, p)"
             .to_owned(),
         found: what.to_owned(),
     }
@@ -118,10 +141,8 @@ fn format_of(start: &[u8], path: &Path) -> Result<Format> {
         }
         return Ok(Format::Dat);
     }
-    if start.starts_with(b"\x89HDF\r\n\x1a\n") {
-        return Err(refuse(
-            "an HDF5 file; convert it with `h5py` to .npz with the arrays t, x, y and p",
-        ));
+    if start.starts_with(SIGNATURE) {
+        return Ok(Format::Hdf5);
     }
     if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
         return Ok(Format::Npz);
@@ -134,6 +155,7 @@ fn format_of(start: &[u8], path: &Path) -> Result<Format> {
         "aedat" | "aedat4" => Err(refuse("a file that does not begin with #!AER-DAT")),
         "dat" => Ok(Format::Dat),
         "raw" => Ok(Format::Evt),
+        "h5" | "hdf5" => Err(refuse("a file that does not begin as HDF5 does")),
         "npz" => Ok(Format::Npz),
         "npy" => Ok(Format::Npy),
         "csv" => Ok(Format::Csv),
@@ -213,7 +235,7 @@ fn from_columns([t, x, y, p]: [&[i64]; 4], sensor: [usize; 2], path: &Path) -> R
 }
 
 /// Decodes a table of events; `file` is its name in errors.
-pub fn parse_csv(input: impl std::io::Read, sensor: [usize; 2], file: &Path) -> Result<Events> {
+pub fn parse_csv(input: impl Read, sensor: [usize; 2], file: &Path) -> Result<Events> {
     let refuse = |line: u64, message: String| Error::Line { file: file.to_owned(), line, message };
     let damaged = |error: csv::Error| {
         let line = error.position().map_or(1, csv::Position::line);

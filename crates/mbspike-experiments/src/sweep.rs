@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::document::{Entry, Node, Value};
 use crate::config::origin::Origin;
-use crate::config::{Config, ConfigError};
+use crate::config::{self, Config, ConfigError};
 use crate::machine::Machine;
 
 /// All runs of one config file.
@@ -138,7 +138,7 @@ impl Sweep {
             for entry in assignment {
                 point.set(&entry.key, entry.node.clone())?;
             }
-            let config = Config::read(&point, machine)?;
+            let config = config::read(&point, machine)?;
             refuse_bits_without_effect(&config, assignment, &point)?;
             for repeat in 1..=repeats {
                 let seed = repeat_seed(config.seed, repeat);

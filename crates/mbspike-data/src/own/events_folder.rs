@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Labelled, Parts, Samples, folders_in, two_folders};
+use super::folders::{folders_in, two_folders};
+use super::labelled::{Labelled, Samples};
+use super::split::Parts;
 use crate::{DatasetConfig, Error, Recording, Result, read_recording, recordings_in};
 
 pub(super) fn load(path: &Path, config: &DatasetConfig) -> Result<Parts> {
@@ -115,5 +117,6 @@ fn labelled(
         })?;
         first.sensor
     };
-    Ok(Labelled { samples: Samples::Events { sensor, recordings }, labels, places })
+    let samples = Samples::Events { sensor, n_polarities: 2, recordings };
+    Ok(Labelled { samples, labels, places })
 }

@@ -14,180 +14,39 @@
 //! With `noise`, each line that is silent between the first two and the last two steps fires with
 //! that probability, so that samples differ.
 
+mod keys;
+mod task;
+
 use std::sync::Arc;
 
-use mbspike_core::philox::{Domain, Stream, StreamRng};
+use mbspike_core::philox::{Domain, Stream};
 
-use crate::{
-    ArraySet, Dataset, DatasetConfig, Description, Error, Result, SampleKind, SampleSet, Split,
-};
+pub use task::SyntheticTask;
 
-/// The shortest sequences: tenths and thirds of them must differ.
-const MIN_STEPS: usize = 10;
-const MAX_STEPS: usize = 1 << 14;
-const MAX_SAMPLES: usize = 1 << 20;
-/// Steps of a bit at an end of the sequence.
-const N_CUE: usize = 2;
+use task::N_CUE;
 
-/// A synthetic task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SyntheticTask {
-    /// The exclusive or of two bits with a delay between them.
-    DelayedXor,
-    /// The order of two symbols among others.
-    TemporalOrder,
-    /// A bit that is to be kept until it is asked for.
-    StoreRecall,
-}
-
-impl SyntheticTask {
-    /// Every task.
-    pub const ALL: [Self; 3] = [Self::DelayedXor, Self::TemporalOrder, Self::StoreRecall];
-
-    /// The name, as in configs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::DelayedXor => "delayed-xor",
-            Self::TemporalOrder => "temporal-order",
-            Self::StoreRecall => "store-recall",
-        }
-    }
-
-    /// Names of the classes.
-    pub fn class_names(self) -> &'static [&'static str] {
-        match self {
-            Self::DelayedXor => &["equal", "different"],
-            Self::TemporalOrder => &["XX", "XY", "YX", "YY"],
-            Self::StoreRecall => &["0", "1"],
-        }
-    }
-
-    /// Lines of input.
-    pub fn n_channels(self) -> usize {
-        match self {
-            Self::DelayedXor | Self::StoreRecall => 4,
-            Self::TemporalOrder => 6,
-        }
-    }
-
-    /// Samples with every answer equally often come in groups of so many.
-    fn n_patterns(self) -> usize {
-        match self {
-            Self::DelayedXor | Self::TemporalOrder => 4,
-            Self::StoreRecall => 2,
-        }
-    }
-
-    /// Writes the sample of `pattern` into `out`, `[T, C]` of zeros, and gives its class.
-    fn write(self, out: &mut [f32], pattern: usize, rng: &mut StreamRng) -> u8 {
-        let c = self.n_channels();
-        let t = out.len() / c;
-        let (first, second) = (pattern / 2, pattern % 2);
-        let between = |rng: &mut StreamRng, start: usize, end: usize| {
-            start + rng.below((end - start) as u32) as usize
-        };
-        match self {
-            Self::DelayedXor => {
-                for step in 0..N_CUE {
-                    out[step * c + first] = 1.0;
-                    out[(t - 1 - step) * c + 2 + second] = 1.0;
-                }
-                (first ^ second) as u8
-            }
-            Self::TemporalOrder => {
-                let places = [between(rng, t / 10, t / 5), between(rng, t / 2, t * 3 / 5)];
-                for step in 0..t {
-                    let symbol = match places.iter().position(|place| *place == step) {
-                        Some(0) => first,
-                        Some(_) => second,
-                        None => 2 + rng.below(4) as usize,
-                    };
-                    out[step * c + symbol] = 1.0;
-                }
-                pattern as u8
-            }
-            Self::StoreRecall => {
-                let store = between(rng, 0, t / 3 / 2) * 2;
-                for period in 0..(t - N_CUE) / 2 {
-                    let is_stored = period * 2 == store;
-                    let bit = if is_stored { pattern } else { rng.below(2) as usize };
-                    for step in [period * 2, period * 2 + 1] {
-                        out[step * c + bit] = 1.0;
-                        out[step * c + 2] = f32::from(is_stored);
-                    }
-                }
-                for step in t - N_CUE..t {
-                    out[step * c + 3] = 1.0;
-                }
-                pattern as u8
-            }
-        }
-    }
-}
-
-impl DatasetConfig {
-    /// Refuses what no sample can be made of.
-    pub(crate) fn validate_synthetic(&self, task: SyntheticTask) -> Result<()> {
-        let refuse = |key: &str, message: String| {
-            Err(Error::config(&format!("dataset.{key}"), message))
-        };
-        for key in self.own_keys() {
-            if !["length", "seed", "noise"].contains(&key) {
-                return refuse(key, format!("is of no use to \"{}\"", task.as_str()));
-            }
-        }
-        if self.path.is_some() {
-            return refuse("path", format!("is of no use to \"{}\", which has no files", task.as_str()));
-        }
-        for (key, size) in [("train_size", self.train_size), ("test_size", self.test_size)] {
-            match size {
-                None => return refuse(key, format!("is missing: how many samples of \"{}\" to make", task.as_str())),
-                Some(n) if !(task.n_patterns()..=MAX_SAMPLES).contains(&n) => {
-                    return refuse(key, format!("must be in {}..={MAX_SAMPLES}: {n}", task.n_patterns()));
-                }
-                Some(_) => {}
-            }
-        }
-        match self.length {
-            None => return refuse("length", "is missing: the steps of a sequence".to_owned()),
-            Some(n) if !(MIN_STEPS..=MAX_STEPS).contains(&n) => {
-                return refuse("length", format!("must be in {MIN_STEPS}..={MAX_STEPS}: {n}"));
-            }
-            Some(_) => {}
-        }
-        match self.noise {
-            Some(noise) if !(0.0..1.0).contains(&noise) => {
-                refuse("noise", format!("must be at least 0 and below 1: {noise}"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What the samples are, without making any.
-pub(crate) fn describe(task: SyntheticTask, config: &DatasetConfig) -> Description {
-    Description {
-        kind: SampleKind::Sequences { n_steps: config.length.unwrap_or(MIN_STEPS) },
-        shape: [task.n_channels(), 1, 1],
-        class_names: class_names(task),
-        n_train: config.train_size.unwrap_or(0),
-        n_test: config.test_size.unwrap_or(0),
-    }
-}
+use crate::{ArraySet, Dataset, DatasetConfig, SampleSet, Split};
 
 /// Makes the samples.
 pub(crate) fn make(task: SyntheticTask, config: &DatasetConfig) -> Dataset {
-    let n_steps = config.length.unwrap_or(MIN_STEPS);
+    let n_steps = config.length.unwrap_or(1);
     let seed = config.seed.unwrap_or(0);
     let set = |split: Split, n: Option<usize>| {
-        SampleSet::Arrays(Arc::new(samples(task, n_steps, n.unwrap_or(0), config.noise, seed, split)))
+        SampleSet::Arrays(Arc::new(samples(
+            task,
+            n_steps,
+            n.unwrap_or(0),
+            config.noise,
+            seed,
+            split,
+        )))
     };
     Dataset {
         name: task.as_str().to_owned(),
         train: set(Split::Train, config.train_size),
         test: set(Split::Test, config.test_size),
         class_names: class_names(task),
-        source: format!("synthetic, seed {seed}"),
+        source: format!("synthetic (seed {seed})"),
         simulated: true,
     }
 }
@@ -275,7 +134,7 @@ mod tests {
                 let n = set.labels.iter().filter(|label| usize::from(**label) == class).count();
                 assert_eq!(n, 40 / n_classes, "{task:?}");
             }
-            assert!(dataset.simulated && dataset.source == "synthetic, seed 0");
+            assert!(dataset.simulated && dataset.source == "synthetic (seed 0)");
         }
     }
 
@@ -296,8 +155,7 @@ mod tests {
 
     #[test]
     fn samples_of_the_test_set_are_others() {
-        let config =
-            DatasetConfig { noise: Some(0.2), ..config(SyntheticTask::TemporalOrder) };
+        let config = DatasetConfig { noise: Some(0.2), ..config(SyntheticTask::TemporalOrder) };
         let dataset = make(SyntheticTask::TemporalOrder, &config);
         let (train, test) = (arrays(&dataset.train), arrays(&dataset.test));
         let shared = |i| (0..train.len()).any(|j| train.sample(j) == test.sample(i));
@@ -312,7 +170,10 @@ mod tests {
             config.validate().unwrap_err().to_string()
         };
         for (change, expected) in [
-            ((|c| c.length = Some(9)) as fn(&mut DatasetConfig), "dataset.length: must be in 10..="),
+            (
+                (|c| c.length = Some(9)) as fn(&mut DatasetConfig),
+                "dataset.length: must be in 10..=",
+            ),
             (|c| c.length = None, "dataset.length: is missing"),
             (|c| c.train_size = None, "dataset.train_size: is missing"),
             (|c| c.test_size = Some(3), "dataset.test_size: must be in 4..="),
