@@ -9,8 +9,8 @@ the tests know (`tests/hdf5.rs`). Written with h5py 3.16 and hdf5plugin 7.1.
 
 `shd_train.h5`, `shd_test.h5` have the layout of the Spiking Heidelberg Digits (Cramer et al. 2020,
 https://zenkelab.org/resources/spiking-heidelberg-datasets-shd/): spikes/times and spikes/units are
-sequences of float16 seconds and of line numbers. `dsec.h5` and `dsec_blosc.h5` have that of DSEC's events
-(Gehrig et al. 2021), the second compressed by Blosc as published. `metavision.h5` has the table of Prophesee's
+sequences of float16 seconds and of line numbers. `dsec.h5` and `dsec_blosc*.h5` have that of DSEC's events
+(Gehrig et al. 2021), all but the first compressed by Blosc as the published ones, by several codecs. `metavision.h5` has the table of Prophesee's
 Metavision.
 """
 
@@ -55,10 +55,10 @@ def columns(n):
     }
 
 
-def dsec(path, **compression):
+def dsec(path, chunk=128, **compression):
     with h5py.File(path, "w") as file:
         for name, values in columns(300).items():
-            file.create_dataset(f"events/{name}", data=values, chunks=(128,), **compression)
+            file.create_dataset(f"events/{name}", data=values, chunks=(chunk,), **compression)
         file["t_offset"] = np.int64(49_599_304_000)
         file["ms_to_idx"] = np.arange(4, dtype=np.uint64)
 
@@ -81,6 +81,10 @@ def main():
     heidelberg(folder / "shd_test.h5", 12, 8)
     dsec(folder / "dsec.h5", compression="gzip")
     dsec(folder / "dsec_blosc.h5", **hdf5plugin.Blosc(cname="zstd"))
+    # LZ4 divides a block into a stream for each byte of its numbers.
+    dsec(folder / "dsec_blosc_lz4.h5", 300, **hdf5plugin.Blosc(cname="lz4"))
+    dsec(folder / "dsec_blosc_zlib.h5", 300, **hdf5plugin.Blosc(cname="zlib", shuffle=0))
+    dsec(folder / "dsec_blosclz.h5", 300, **hdf5plugin.Blosc(cname="blosclz"))
     metavision(folder / "metavision.h5")
 
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 use hdf5_pure::{Dataset, Datatype, DatatypeByteOrder};
 
-use crate::{Error, Result};
+use crate::{Error, Result, blosc};
 
 /// How an HDF5 file begins.
 pub(crate) const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
@@ -21,6 +21,7 @@ const DEFLATE_RATIO: u64 = 1032;
 const MAX_UNPACKED: u64 = 1 << 34;
 /// Filters that are undone: deflate, shuffle, Fletcher's checksum, scale-offset and LZF.
 const KNOWN_FILTERS: [u16; 5] = [1, 2, 3, 6, 32_000];
+const BLOSC: u16 = 32_001;
 /// Bytes that a sequence has in its dataset: its length, where its heap is, its number in there.
 const REFERENCE_BYTES: usize = 16;
 const HEAP_SIGNATURE: &[u8] = b"GCOL\x01";
@@ -146,10 +147,46 @@ impl Hdf5 {
     fn bytes(&self, dataset: &Dataset, name: &str) -> Result<Vec<u8>> {
         self.check_size(dataset, name)?;
         let filters = dataset.filters();
+        if filters == [BLOSC] {
+            return self.unpack_blosc(dataset, name);
+        }
         if let Some(filter) = filters.iter().find(|filter| !KNOWN_FILTERS.contains(filter)) {
             return Err(self.refuse(name, unknown_filter(*filter)));
         }
         guarded(&self.path, name, || Ok(dataset.read_raw()?))
+    }
+
+    /// Unpacks the chunks of a dataset of one axis that Blosc compressed.
+    fn unpack_blosc(&self, dataset: &Dataset, name: &str) -> Result<Vec<u8>> {
+        let (shape, element, sizes, chunks) = guarded(&self.path, name, || {
+            let sizes = dataset.chunk_shape()?.unwrap_or_default();
+            Ok((dataset.shape()?, dataset.element_size()?, sizes, dataset.chunks()?))
+        })?;
+        let ([n], [per_chunk]) = (shape.as_slice(), sizes.as_slice()) else {
+            let message = format!("expected one axis of what Blosc compressed, found {shape:?}");
+            return Err(self.refuse(name, message));
+        };
+        let [all, whole] = [n * element, per_chunk * element].map(|n| n as usize);
+        let mut out = vec![0; all];
+        let mut file = File::open(&self.path)?;
+        for chunk in chunks {
+            let start = chunk.offset.first().and_then(|at| at.checked_mul(element));
+            let place = start.and_then(|start| out.get_mut(start as usize..));
+            let (Some(place), true) = (place, chunk.storage_size <= self.n_bytes) else {
+                return Err(self.refuse(name, format!("a chunk lies outside: {chunk:?}")));
+            };
+            let mut bytes = vec![0; chunk.storage_size as usize];
+            file.seek(SeekFrom::Start(chunk.address))?;
+            file.read_exact(&mut bytes)?;
+            // A chunk that the filter could not make smaller is as it is.
+            if chunk.filter_mask == 0 {
+                bytes =
+                    blosc::unpack(&bytes, whole).map_err(|message| self.refuse(name, message))?;
+            }
+            let n = bytes.len().min(place.len());
+            place[..n].copy_from_slice(&bytes[..n]);
+        }
+        Ok(out)
     }
 
     /// Refuses a dataset that declares more than its file can hold.
@@ -183,7 +220,7 @@ impl Hdf5 {
 fn unknown_filter(filter: u16) -> String {
     let name = match filter {
         4 => "szip",
-        32_001 => "Blosc",
+        BLOSC => "Blosc with other filters",
         32_004 => "LZ4",
         32_015 => "Zstandard",
         32_026 => "Blosc2",
@@ -428,7 +465,7 @@ mod tests {
 
     #[test]
     fn filters_that_are_not_undone_say_what_to_do() {
-        for (filter, name) in [(32_001, "Blosc"), (36_559, "Prophesee's ECF"), (9, "not known")] {
+        for (filter, name) in [(BLOSC, "Blosc"), (36_559, "Prophesee's ECF"), (9, "not known")] {
             let message = unknown_filter(filter);
             assert!(message.contains(name) && message.contains("gzip"), "{message}");
         }

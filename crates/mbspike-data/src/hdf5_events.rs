@@ -6,8 +6,9 @@
 //! | the same, or `t`, `x`, `y`, `p`, without `t_offset` | others | has to be told |
 //! | the table `CD/events` with the columns `t`, `x`, `y`, `p` | Prophesee's Metavision | the attribute `geometry`, unless told |
 //!
-//! Times are as stored: of DSEC those of a recording begin near 0, and `t_offset` is when it began. What is
-//! compressed by Blosc (DSEC as published) or ECF (Metavision's default) is refused with what to do.
+//! Times are as stored: of DSEC those of a recording begin near 0, and `t_offset` is when it began. What
+//! gzip, LZF or Blosc (DSEC as published) compressed is read; what ECF did (Metavision's default) is refused with
+//! what to do.
 
 use std::path::Path;
 

@@ -31,6 +31,7 @@ pub mod aedat4;
 pub mod archive;
 pub mod atis;
 mod augment;
+mod blosc;
 pub mod catalog;
 pub mod cifar10;
 mod config;

@@ -126,7 +126,13 @@ fn frames_of_spikes_are_cached_as_they_are_made() {
 
 #[test]
 fn recordings_of_dsec_and_metavision_are_read_with_their_sensors() {
-    for (name, sensor) in [("dsec.h5", [480, 640]), ("metavision.h5", [720, 1280])] {
+    for (name, sensor) in [
+        ("dsec.h5", [480, 640]),
+        ("dsec_blosc.h5", [480, 640]),
+        ("dsec_blosc_lz4.h5", [480, 640]),
+        ("dsec_blosc_zlib.h5", [480, 640]),
+        ("metavision.h5", [720, 1280]),
+    ] {
         let events = read_recording(&case(name), None).unwrap();
         assert_eq!((events.len(), events.sensor), (300, sensor), "{name}");
         for k in 0..300_usize {
@@ -145,6 +151,7 @@ fn recordings_of_dsec_and_metavision_are_read_with_their_sensors() {
 fn what_is_not_read_says_what_it_is_and_what_to_do() {
     let message = |name: &str| read_recording(&case(name), None).unwrap_err().to_string();
     assert!(message("shd_test.h5").contains("expected an HDF5 file with events/t"));
+    assert!(message("dsec_blosclz.h5").contains("Blosc's own codec BloscLZ"));
     let spikes = SpikeFile::open(&case("dsec.h5")).unwrap_err().to_string();
     assert!(spikes.contains("array \"spikes/times\": is not there"), "{spikes}");
     let wrong = DatasetConfig { sensor: Some([1, 20]), ..digits() };
@@ -179,7 +186,7 @@ fn damaged_files_are_refused_with_their_name() {
             refused(error);
         }
     };
-    for name in ["shd_test.h5", "dsec.h5", "metavision.h5"] {
+    for name in ["shd_test.h5", "dsec_blosc_lz4.h5", "metavision.h5"] {
         let whole = std::fs::read(case(name)).unwrap();
         for n in (0..whole.len()).step_by(239) {
             try_all(&whole[..n]);

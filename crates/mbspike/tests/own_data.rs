@@ -300,8 +300,28 @@ fn every_snippet_of_the_documentation_is_a_config() {
     let Ok(page) = std::fs::read_to_string(page) else { return };
     let snippets: Vec<&str> = page.split("```toml\n").skip(1).collect();
     assert!(snippets.len() >= 8, "{}", snippets.len());
+    let mut n_whole = 0;
     for snippet in snippets {
         let text = snippet.split("```").next().unwrap();
+        if text.starts_with("name = ") {
+            n_whole += 1;
+            // The config of the tutorial, on as many small recordings as it needs.
+            let folder = tempfile::tempdir().unwrap();
+            for i in 0..30_u32 {
+                let class = ["left", "right"][(i % 2) as usize];
+                let row = |t: u32| format!("{},{},{},{}\n", t * 90, (i * 5 + t) % 128, t, t % 2);
+                let rows = format!("t,x,y,p\n{}", (0..100).map(row).collect::<String>());
+                write(folder.path(), &format!("recordings/{class}/{i:04}.csv"), rows);
+            }
+            write(folder.path(), "mine.toml", text);
+            let few = ["--set", "train.epochs=1", "--set", "sweep.repeats=1"];
+            let arguments = ["run", "mine.toml", "--quiet", "--no-figures"].into_iter().chain(few);
+            let output = mbspike(folder.path(), &arguments.collect::<Vec<_>>());
+            assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+            let report = mbspike(folder.path(), &["report", "runs/mine", "--quiet"]);
+            assert_eq!(report.status.code(), Some(0), "{}", stderr(&report));
+            continue;
+        }
         let parsed: Snippet =
             toml::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
         if let Some(dataset) = parsed.dataset {
@@ -311,4 +331,5 @@ fn every_snippet_of_the_documentation_is_a_config() {
             encoder.validate(1).unwrap_or_else(|error| panic!("{error}: {text}"));
         }
     }
+    assert_eq!(n_whole, 1, "the tutorial has a whole config");
 }
