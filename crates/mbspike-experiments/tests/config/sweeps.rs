@@ -60,6 +60,23 @@ fn a_swept_key_cannot_be_set_beside_its_list() {
 }
 
 #[test]
+fn a_key_may_stand_in_quotes_on_the_command_line_as_in_a_file() {
+    let text = format!("{BASE}\n[sweep]\n\"neuron.bits\" = [1, 2]\n");
+    let points = |setting: &str| {
+        let path = Path::new("experiment.toml");
+        Sweep::parse(path, &text, &[setting.to_owned()]).map(|sweep| sweep.points.len())
+    };
+    for key in ["sweep.\"neuron.bits\"", "sweep . 'neuron.bits'", "\"sweep\".neuron.\"bits\""] {
+        assert_eq!(points(&format!("{key}=[1, 2, 3]")).unwrap(), 3, "{key}");
+    }
+    assert_eq!(points("'train'.\"epochs\" = 3").unwrap(), 2);
+    let swept = points("neuron.\"bits\"=3").unwrap_err().to_string();
+    assert!(swept.contains("neuron.bits is swept"), "{swept}");
+    let open = points("sweep.\"neuron.bits=[3]").unwrap_err().to_string();
+    assert!(open.contains("unknown") || open.contains("not a dotted key"), "{open}");
+}
+
+#[test]
 fn a_run_keeps_its_name_when_the_sweep_around_it_grows() {
     let sweep = |list: &str, repeats: u32| {
         parse(&format!("{BASE}\n[sweep]\nrepeats = {repeats}\n\"neuron.bits\" = {list}\n")).unwrap()
