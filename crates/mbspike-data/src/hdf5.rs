@@ -267,8 +267,8 @@ impl Number {
     fn of(datatype: &Datatype) -> Option<Self> {
         let (kind, size, order) = match datatype {
             Datatype::FixedPoint { size, byte_order, layout } => {
-                let is_whole =
-                    layout.bit_offset == 0 && u32::from(layout.bit_precision) == 8 * size;
+                let is_whole = layout.bit_offset == 0
+                    && Some(u32::from(layout.bit_precision)) == size.checked_mul(8);
                 let kind = if layout.signed { NumberKind::Signed } else { NumberKind::Unsigned };
                 (is_whole.then_some(kind)?, *size, byte_order)
             }
