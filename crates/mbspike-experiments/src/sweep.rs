@@ -14,7 +14,8 @@
 //! "train.epochs" = 5
 //! ```
 //!
-//! asks for 3 · 2 · 10 runs. Repeat 1 has the config's seed, repeat `r` the seed
+//! asks for 3 · 2 · 10 runs. A key may have a distribution in place of a list, of which `samples = N` draws
+//! N times: random search, see `search.rs`. Repeat 1 has the config's seed, repeat `r` the seed
 //! [`repeat_seed`]`(seed, r)`: it does not depend on the swept values, so that all points of one
 //! repeat start from the same seed and see the same samples in the same order.
 
@@ -29,6 +30,7 @@ use crate::config::document::{Entry, Node, Value};
 use crate::config::origin::Origin;
 use crate::config::{Config, ConfigError};
 use crate::machine::Machine;
+use crate::search::{self, DISTRIBUTION, Distribution, is_distribution};
 
 /// All runs of one config file.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,7 +117,14 @@ impl Sweep {
         let sweep = root.remove("sweep");
         let (repeats, combinations) = match sweep {
             None => (1, vec![vec![]]),
-            Some(sweep) => read_sweep(sweep)?,
+            Some(sweep) => {
+                let seed = match root.get("seed").map(|node| &node.value) {
+                    Some(Value::Integer(seed)) => *seed,
+                    // The config is refused below.
+                    _ => 0,
+                };
+                read_sweep(sweep, seed)?
+            }
         };
 
         if combinations.len().saturating_mul(repeats as usize) > MAX_RUNS {
@@ -275,8 +284,13 @@ fn flatten_sweep(root: &mut Node) {
         for entry in entries {
             let key = if prefix.is_empty() { entry.key } else { format!("{prefix}.{}", entry.key) };
             match entry.node.value {
-                Value::Table(inner) => flatten(&key, inner, into),
-                _ => into.push(Entry { key, ..entry }),
+                Value::Table(inner) if !inner.iter().any(|entry| entry.key == DISTRIBUTION) => {
+                    flatten(&key, inner, into);
+                }
+                value => {
+                    let node = Node { value, ..entry.node };
+                    into.push(Entry { key, node, ..entry });
+                }
             }
         }
     }
@@ -300,25 +314,37 @@ fn flatten_sweep(root: &mut Node) {
 }
 
 /// Number of repeats, and the assignments that the axes multiply to.
-fn read_sweep(sweep: Entry) -> Result<(u32, Vec<Assignment>), ConfigError> {
+fn read_sweep(sweep: Entry, seed: i64) -> Result<(u32, Vec<Assignment>), ConfigError> {
     let Value::Table(entries) = sweep.node.value else {
         return Err(ConfigError::new(sweep.origin, "sweep: expected a table"));
     };
     let mut repeats = 1;
+    let (mut n_samples, mut distributions) = (None, Vec::new());
     let mut combinations: Vec<Assignment> = vec![vec![]];
     let mut swept: Vec<(String, Origin)> = vec![];
     for entry in entries {
-        let axis: Vec<Assignment> = match (entry.key.as_str(), entry.node.value) {
-            ("repeats", value) => {
-                repeats = match value {
-                    Value::Integer(n) if (1..=MAX_RUNS as i64).contains(&n) => n as u32,
-                    _ => {
-                        let message = "sweep.repeats: must be an integer in 1..=100000";
-                        return Err(ConfigError::new(entry.node.origin, message));
-                    }
-                };
-                continue;
+        if ["repeats", "samples"].contains(&entry.key.as_str()) {
+            let n = match entry.node.value {
+                Value::Integer(n) if (1..=MAX_RUNS as i64).contains(&n) => n as u32,
+                _ => {
+                    let message =
+                        format!("sweep.{}: must be an integer in 1..={MAX_RUNS}", entry.key);
+                    return Err(ConfigError::new(entry.node.origin, message));
+                }
+            };
+            if entry.key == "repeats" {
+                repeats = n;
+            } else {
+                n_samples = Some((n as usize, entry.origin));
             }
+            continue;
+        }
+        let is_drawn = is_distribution(&entry.node);
+        if is_drawn {
+            distributions.push(Distribution::read(entry.clone())?);
+        }
+        let axis: Vec<Assignment> = match (entry.key.as_str(), entry.node.value) {
+            (_, Value::Table(_)) if is_drawn => vec![],
             ("point", Value::Array(points)) if !points.is_empty() => {
                 points.into_iter().map(zipped_point).collect::<Result<_, _>>()?
             }
@@ -331,11 +357,14 @@ fn read_sweep(sweep: Entry) -> Result<(u32, Vec<Assignment>), ConfigError> {
                 .map(|node| vec![Entry { key: key.to_owned(), origin: entry.origin.clone(), node }])
                 .collect(),
             (key, _) => {
-                let message = format!("sweep.{key}: expected a list of values, as in [1, 2]");
+                let message = format!(
+                    "sweep.{key}: expected a list of values, as in [1, 2], or a distribution"
+                );
                 return Err(ConfigError::new(entry.node.origin, message));
             }
         };
         let mut keys: Vec<_> = axis.iter().flatten().map(|entry| entry.key.clone()).collect();
+        keys.extend(is_drawn.then(|| entry.key.clone()));
         keys.sort_unstable();
         keys.dedup();
         let mut swept_here = vec![];
@@ -363,18 +392,46 @@ fn read_sweep(sweep: Entry) -> Result<(u32, Vec<Assignment>), ConfigError> {
             swept_here.push((key, entry.origin.clone()));
         }
         swept.append(&mut swept_here);
-        if combinations.len().saturating_mul(axis.len()) > MAX_RUNS {
-            return Err(ConfigError::new(
-                entry.origin,
-                format!("sweep: more than {MAX_RUNS} runs"),
-            ));
+        if !is_drawn {
+            combinations = multiplied(&combinations, &axis, &entry.origin)?;
         }
-        combinations = combinations
-            .iter()
-            .flat_map(|done| axis.iter().map(|next| [done.as_slice(), next].concat()))
-            .collect();
+    }
+    match (n_samples, distributions.first()) {
+        (Some((n, origin)), Some(_)) => {
+            let samples = search::samples(&distributions, seed, n);
+            combinations = multiplied(&combinations, &samples, &origin)?;
+        }
+        (None, Some(distribution)) => {
+            let message = format!(
+                "sweep.{}: a distribution needs `samples`, how often to draw from it",
+                distribution.key()
+            );
+            return Err(ConfigError::new(distribution.origin().clone(), message));
+        }
+        (Some((_, origin)), None) => {
+            let message =
+                "sweep.samples: there is no distribution to draw from; `repeats` repeats runs";
+            return Err(ConfigError::new(origin, message));
+        }
+        (None, None) => {}
     }
     Ok((repeats, combinations))
+}
+
+/// Each of some combinations with each of some others; `origin` is where the others are from.
+fn multiplied(
+    combinations: &[Assignment],
+    axis: &[Assignment],
+    origin: &Origin,
+) -> Result<Vec<Assignment>, ConfigError> {
+    if combinations.len().saturating_mul(axis.len()) > MAX_RUNS {
+        let message = format!("sweep: more than {MAX_RUNS} runs");
+        return Err(ConfigError::new(origin.clone(), message));
+    }
+    let with_each = |done: &Assignment| {
+        axis.iter().map(|next| [done.as_slice(), next].concat()).collect::<Vec<_>>()
+    };
+    Ok(combinations.iter().flat_map(with_each).collect())
 }
 
 fn zipped_point(point: Node) -> Result<Assignment, ConfigError> {
