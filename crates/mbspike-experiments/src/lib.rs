@@ -1,6 +1,7 @@
 //! Experiments on multi-bit spiking networks: from a config to runs and their records.
 #![warn(missing_docs)]
 
+mod axes;
 pub mod bench;
 pub mod checkpoint;
 pub mod config;

@@ -5,6 +5,7 @@
 //! queue, what is done in the run folder; there is nothing else. `<sweep>/slurm/` holds the scripts, the
 //! logs, and `rounds.json`, which says what was submitted.
 
+mod error;
 mod queue;
 mod script;
 mod settings;
@@ -20,62 +21,16 @@ use serde::{Deserialize, Serialize};
 use crate::run::plan_sweep;
 use crate::sweep::Sweep;
 
+pub use error::{Error, FOLDER};
 pub use script::TO_GO_ON;
 pub use settings::{Place, Settings};
 
-/// The folder of what was submitted, in a sweep's.
-pub const FOLDER: &str = "slurm";
 /// What was submitted.
 const ROUNDS_FILE: &str = "rounds.json";
 /// Tasks of an array where Slurm does not say: its own default.
 const MOST_TASKS: usize = 1000;
 /// Rounds in a row without progress after which a run is given up.
 const MOST_STALLS: u32 = 3;
-
-/// What submitting can fail with.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A file could not be read or written; the message names it.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// Settings say something that Slurm does not understand.
-    #[error("{place}: {message}")]
-    Settings {
-        /// The file, or the command line.
-        place: String,
-        /// The key, and what is wrong with it.
-        message: String,
-    },
-    /// The run folder could not be read or written.
-    #[error(transparent)]
-    Results(#[from] mbspike_results::Error),
-    /// The sweep could not be planned.
-    #[error(transparent)]
-    Run(#[from] crate::error::Error),
-    /// A command of Slurm is not there.
-    #[error("cannot start `{program}`: {source}; is Slurm installed here, and in PATH?")]
-    NoSlurm {
-        /// The command.
-        program: &'static str,
-        /// What went wrong.
-        source: std::io::Error,
-    },
-    /// A command of Slurm failed.
-    #[error("`{program}` failed: {message}")]
-    Refused {
-        /// The command.
-        program: &'static str,
-        /// What it says.
-        message: String,
-    },
-    /// A path cannot be written in a script.
-    #[error("{}: its path has a line break or a quotation mark in it, which scripts of Slurm cannot have", .0.display())]
-    Path(PathBuf),
-    /// Nothing was submitted from a folder.
-    #[error("{}: no sweep that was submitted; `mbspike slurm CONFIG --submit` does that", .0.display())]
-    NotSubmitted(PathBuf),
-}
 
 /// What was submitted of a sweep.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use super::Error;
+use super::error::Error;
 
 /// Runs a command of Slurm and returns what it prints.
 fn ask(program: &'static str, arguments: &[&str]) -> Result<String, Error> {

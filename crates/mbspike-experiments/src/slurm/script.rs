@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::error::FOLDER;
 use super::settings::{Place, Settings};
 
 /// The exit code of a task that was told to end and has saved: `mbspike run`'s.
@@ -19,7 +20,7 @@ pub(super) fn array(
 ) -> String {
     let mut text = String::from("#!/bin/bash\n");
     let throttle = settings.throttle.map_or_else(String::new, |n| format!("%{n}"));
-    let log = pattern(&place.folder.join(super::FOLDER).join("@A_@a.log"));
+    let log = pattern(&place.folder.join(FOLDER).join("@A_@a.log"));
     let mut line = |option: String| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "#SBATCH {option}");
@@ -92,7 +93,7 @@ done
 /// The script of the job that follows a round: it submits the next one, or collects.
 pub(super) fn next(name: &str, settings: &Settings, place: &Place, round: u32) -> String {
     let mut text = String::from("#!/bin/bash\n");
-    let log = pattern(&place.folder.join(super::FOLDER).join("next_@j.log"));
+    let log = pattern(&place.folder.join(FOLDER).join("next_@j.log"));
     let _ = writeln!(text, "#SBATCH --job-name={}-next", job_name(name));
     let _ = writeln!(text, "#SBATCH --output={log}");
     let _ = writeln!(text, "#SBATCH --chdir={}", option(&place.work));
