@@ -118,7 +118,11 @@ pub fn run_sweep(
     for &place in &places {
         if !place.is_over(options.resume)? {
             to_run.push(place);
-        } else if options.resume {
+            continue;
+        }
+        // It may have been killed after its last file.
+        Lock::clear(&place.folder)?;
+        if options.resume {
             folder::mend_weights(place, &device)?;
         }
     }

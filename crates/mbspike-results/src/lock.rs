@@ -136,6 +136,20 @@ impl Lock {
         }
     }
 
+    /// Clears away the lease of a holder that is gone, if there is one.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or written to.
+    pub fn clear(folder: &Path) -> Result<()> {
+        if numbers(folder)?.is_empty() {
+            return Ok(());
+        }
+        match Self::try_lock(folder) {
+            Ok(_) | Err(Error::Locked { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Who has the lock of `folder`, and since when it gave no sign of life by the clock here; `None` if
     /// nobody has it, or whoever had it is gone.
     ///
