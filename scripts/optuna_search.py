@@ -53,10 +53,11 @@ def main():
     study = optuna.create_study(
         study_name=Path(arguments.config).stem,
         storage=f"sqlite:///{arguments.out}/study.db",
-        sampler=optuna.samplers.TPESampler(seed=arguments.seed),
         direction="maximize",
         load_if_exists=True,
     )
+    # A study that is gone on with draws other numbers than when it began.
+    study.sampler = optuna.samplers.TPESampler(seed=arguments.seed + len(study.trials))
     study.optimize(lambda trial: objective(trial, arguments), n_trials=arguments.trials)
     print(json.dumps({"accuracy": study.best_value, "run": study.best_trial.user_attrs["run"], **study.best_params}))
 

@@ -86,9 +86,9 @@ fn table(status: &SweepStatus, width: Option<usize>, height: Option<usize>) -> S
     let (mut name, mut last) = (widths[0], widths[5]);
     if let Some(width) = width {
         let room = width.saturating_sub(widths[1..5].iter().sum::<usize>() + 5 * GAP);
-        // Half for either where they do not both fit; what one does not need is the other's.
+        // Which run it is comes first; what is said of it may be short, but not nothing.
         if name + last > room {
-            name = name.min((room / 2).max(room.saturating_sub(last))).max(LEAST.min(name));
+            name = name.min(room.saturating_sub(last.min(LEAST)).max(LEAST));
             last = room.saturating_sub(name);
         }
     }
