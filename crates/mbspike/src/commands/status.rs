@@ -156,7 +156,7 @@ fn row(run: &RunStatus) -> [String; 6] {
             more = format!("took {}", duration::text(*wall_time_s));
         }
         RunState::Running { at, progress } => {
-            more = at.host.clone();
+            more.clone_from(&at.host);
             if let Some(job) = &at.job {
                 let _ = write!(more, ", job {job}");
             }
