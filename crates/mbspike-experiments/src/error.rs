@@ -69,6 +69,17 @@ pub enum Error {
         /// Its value now.
         here: String,
     },
+    /// A run is asked for that the sweep in a folder does not have.
+    #[error(
+        "{}: its plan has no run `{run}` for this config and device; `mbspike status` lists the names",
+        folder.display()
+    )]
+    NotPlanned {
+        /// The sweep's folder.
+        folder: PathBuf,
+        /// The name asked for.
+        run: String,
+    },
     /// A folder holds a run that was interrupted.
     #[error("{}: holds a run that was interrupted; go on with --resume, or remove it", .0.display())]
     Interrupted(PathBuf),

@@ -62,7 +62,7 @@ impl Place {
         if is_started || is_over {
             check_config(&self.folder)?;
         }
-        if is_started && !is_over && !resume {
+        if is_started && !is_over && !resume && !is_at_work(&self.folder)? {
             return Err(Error::Interrupted(self.folder.clone()));
         }
         Ok(is_over)
@@ -120,6 +120,41 @@ pub(crate) fn find(
         }
     }
     Ok(places)
+}
+
+/// The places of some of a sweep's runs, by the names that the plan in its folder gives them: without
+/// looking at the others, so that a thousand processes with a run each look at a thousand folders and not
+/// at a million. Needs no lock.
+///
+/// # Errors
+/// If there is no plan, it is of another config, or has no run of a name.
+pub(crate) fn find_planned(
+    folder: &Path,
+    sweep: &Sweep,
+    device: &'static str,
+    names: &[String],
+) -> Result<Vec<Place>, Error> {
+    let or_absent = |value: Option<String>| value.unwrap_or_else(|| "absent".to_owned());
+    if let Some(Difference { key, there, here }) = Plan::difference(folder, &sweep.resolved)? {
+        let (path, there, here) = (folder.join(SWEEP_FILE), or_absent(there), or_absent(here));
+        return Err(Error::OtherConfig { path, key, there, here });
+    }
+    let not_planned =
+        |name: &str| Error::NotPlanned { folder: folder.to_owned(), run: name.to_owned() };
+    let plan =
+        Plan::read(folder)?.ok_or_else(|| not_planned(names.first().map_or("", |name| name)))?;
+    let mut points = BTreeMap::new();
+    for point in &sweep.points {
+        points.insert(point.identity(device)?.run, point);
+    }
+    let place = |name: &String| {
+        let planned =
+            plan.runs.iter().find(|run| run.id == *name).ok_or_else(|| not_planned(name))?;
+        let point = points.get(&planned.identity.run).ok_or_else(|| not_planned(name))?;
+        let point = Point { id: name.clone(), ..(*point).clone() };
+        Ok(Place { folder: folder.join(name), point, identity: planned.identity.clone(), device })
+    };
+    names.iter().map(place).collect()
 }
 
 /// The runs in a folder that have something to lose.
@@ -214,8 +249,11 @@ pub(crate) fn check_sweep(folder: &Path, sweep: &Sweep) -> Result<(), Error> {
     let Some(Difference { key, there, here }) = Plan::difference(folder, &sweep.resolved)? else {
         return Ok(());
     };
-    let mut runs = sub_folders(folder)?.into_iter();
-    if !runs.any(|run| has_results(&run) || is_at_work(&run)) {
+    let mut is_begun = false;
+    for run in sub_folders(folder)? {
+        is_begun = is_begun || has_results(&run) || is_at_work(&run)?;
+    }
+    if !is_begun {
         return Ok(());
     }
     let or_absent = |value: Option<String>| value.unwrap_or_else(|| "absent".to_owned());
@@ -230,9 +268,8 @@ fn has_results(run: &Path) -> bool {
 }
 
 /// Whether a process is running a run right now.
-fn is_at_work(run: &Path) -> bool {
-    let locked = run.join(CONFIG_FILE).is_file().then(|| Lock::try_lock(run));
-    matches!(locked, Some(Err(mbspike_results::Error::Locked(_))))
+fn is_at_work(run: &Path) -> Result<bool, Error> {
+    Ok(run.join(CONFIG_FILE).is_file() && Lock::holder(run)?.is_some())
 }
 
 /// Writes the plan of a sweep. To be called under the folder's lock.

@@ -1,6 +1,7 @@
 //! Experiments on multi-bit spiking networks: from a config to runs and their records.
 #![warn(missing_docs)]
 
+mod axes;
 pub mod bench;
 pub mod checkpoint;
 pub mod config;
@@ -14,9 +15,12 @@ pub mod memory;
 pub mod migrate;
 pub mod neuron;
 pub mod observer;
+mod pace;
 mod pool;
 pub mod quantize;
 pub mod run;
+mod search;
+pub mod slurm;
 mod summary;
 pub mod sweep;
 pub mod train;

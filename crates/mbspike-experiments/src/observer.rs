@@ -46,6 +46,11 @@ pub trait Observer: Sync {
         let _ = (point, iteration);
     }
 
+    /// The run, and the whole sweep, will still take so many seconds if they go on as they have so far.
+    fn on_time_left(&self, point: &Point, run_s: f64, sweep_s: f64) {
+        let _ = (point, run_s, sweep_s);
+    }
+
     /// `n_done` of `n` test batches are evaluated.
     fn on_evaluation(&self, point: &Point, n_done: usize, n: usize) {
         let _ = (point, n_done, n);
@@ -82,8 +87,12 @@ pub enum RunEnd<'a> {
         /// Whether it has left a checkpoint.
         has_checkpoint: bool,
     },
+    /// Another process had done it by the time it was to begin.
+    WasOver,
     /// It was asked to stop and has left a checkpoint.
     Stopped,
+    /// Another process is at it, as the error says.
+    Elsewhere(&'a Error),
     /// It failed.
     Failed(&'a Error),
 }

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use candle_core::Device;
 use mbspike_core::DeviceName;
 use mbspike_data::{Dataset, DatasetConfig};
 use mbspike_lif::Network;
-use mbspike_results::files::{CHECKPOINT_FILE, RUN_FILE, STATE_FILE, SUMMARY_FILE};
+use mbspike_results::files::{
+    CHECKPOINT_FILE, FAILURE_FILE, Failure, RUN_FILE, STATE_FILE, SUMMARY_FILE,
+};
 use mbspike_results::{Lock, Status, Summary, read_summaries, read_summary, table, write_json};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Serialize;
@@ -21,6 +24,7 @@ use crate::evaluate::{self, Evaluation, evaluate};
 use crate::folder::{self, Place};
 use crate::machine;
 use crate::observer::{Observer, RunEnd};
+use crate::pace::{Pace, Paced};
 use crate::summary::summarize;
 use crate::sweep::{Point, Shard, Sweep};
 use crate::train::{End, Setting, Trainer};
@@ -40,6 +44,8 @@ pub struct Options {
     pub jobs: usize,
     /// Which part of the sweep to run.
     pub shard: Shard,
+    /// Only these runs, by their names in the plan, which must be there; tables are left to [`collect`].
+    pub only: Option<Vec<String>>,
     /// What to compute on.
     pub device: DeviceName,
     /// The commit that the program was built from, for the record.
@@ -54,6 +60,7 @@ impl Default for Options {
             resume: false,
             jobs: 1,
             shard: Shard::default(),
+            only: None,
             device: DeviceName::Cpu,
             commit: None,
         }
@@ -71,6 +78,8 @@ pub struct Report {
     pub failed: Vec<(String, Error)>,
     /// Runs that were asked to stop, or not started any more.
     pub stopped: Vec<String>,
+    /// Runs that another process is at, with which.
+    pub elsewhere: Vec<(String, Error)>,
 }
 
 impl Report {
@@ -98,13 +107,9 @@ pub fn run_sweep(
 ) -> Result<Report, Error> {
     let device = options.device.open()?;
     let folder = options.out.join(&sweep.name);
-    fs_err::create_dir_all(&folder)?;
-    let places = {
-        let _lock = Lock::wait(&folder)?;
-        folder::check_sweep(&folder, sweep)?;
-        let places = folder::find(&folder, sweep, folder::kind(options.device))?;
-        folder::write_plan(&folder, sweep, &places)?;
-        places
+    let places = match &options.only {
+        Some(names) => folder::find_planned(&folder, sweep, folder::kind(options.device), names)?,
+        None => plan(sweep, &options.out, options.device)?,
     };
     let is_mine = |(position, _): &(usize, &Place)| options.shard.has(*position);
     let places: Vec<&Place> =
@@ -113,12 +118,27 @@ pub fn run_sweep(
     for &place in &places {
         if !place.is_over(options.resume)? {
             to_run.push(place);
-        } else if options.resume {
+            continue;
+        }
+        // It may have been killed after its last file.
+        Lock::clear(&place.folder)?;
+        if options.resume {
             folder::mend_weights(place, &device)?;
         }
     }
     observer.on_sweep_start(places.len(), places.len() - to_run.len());
-    let datasets = load_datasets(&to_run)?;
+    let datasets = match load_datasets(&to_run) {
+        Err(error) if options.only.is_some() => {
+            // A process that has these runs and no others has no other place to say so.
+            for place in &to_run {
+                note_failure(&place.folder, &error);
+            }
+            return Err(error);
+        }
+        datasets => datasets?,
+    };
+    let with_data = to_run.iter().map(|place| (&place.point, dataset_of(&place.point, &datasets)));
+    let pace = &Pace::new(with_data);
 
     let n_jobs = options.jobs.clamp(1, to_run.len().max(1));
     // Those of the pool that it is called in, if it is.
@@ -139,26 +159,30 @@ pub fn run_sweep(
             let outcome = if stop.load(Ordering::Relaxed) {
                 Outcome::Stopped
             } else {
-                let dataset = dataset_of(point, &datasets);
-                let setting = Setting {
-                    dataset,
+                let context = Context {
+                    dataset: dataset_of(point, &datasets),
                     device: &device,
                     pool: &pool,
-                    commit: options.commit,
+                    options,
                     observer,
                     stop,
+                    pace,
                 };
-                let outcome = match run_place(place, setting) {
+                let outcome = match run_place(place, &context) {
                     Ok(outcome) => outcome,
+                    Err(error @ Error::Results(mbspike_results::Error::Locked { .. })) => {
+                        Outcome::Elsewhere(error)
+                    }
                     Err(error) => Outcome::Failed(error),
                 };
+                pace.end(&point.id);
                 observer.on_run_end(point, &outcome.end());
                 outcome
             };
             let is_over = matches!(outcome, Outcome::Over(..));
             outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((index, outcome));
-            if is_over {
-                write_tables(&folder)?;
+            if is_over && options.only.is_none() {
+                collect(&folder)?;
             }
         }
     };
@@ -182,8 +206,8 @@ pub fn run_sweep(
         }
         result
     })?;
-    if to_run.is_empty() && !places.is_empty() {
-        write_tables(&folder)?;
+    if to_run.is_empty() && !places.is_empty() && options.only.is_none() {
+        collect(&folder)?;
     }
 
     let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -191,9 +215,13 @@ pub fn run_sweep(
     let mut report = Report { folder: folder.clone(), ..Report::default() };
     for (index, outcome) in outcomes {
         match outcome {
-            Outcome::Over(..) => {}
             Outcome::Stopped => report.stopped.push(to_run[index].point.id.clone()),
             Outcome::Failed(error) => report.failed.push((to_run[index].point.id.clone(), error)),
+            // Unless it is done there by now.
+            Outcome::Elsewhere(error) if !to_run[index].folder.join(SUMMARY_FILE).exists() => {
+                report.elsewhere.push((to_run[index].point.id.clone(), error));
+            }
+            Outcome::Over(..) | Outcome::WasOver | Outcome::Elsewhere(_) => {}
         }
     }
     for place in places {
@@ -208,8 +236,11 @@ pub fn run_sweep(
 enum Outcome {
     /// With whether a checkpoint is there.
     Over(Box<Summary>, bool),
+    /// Another process was faster.
+    WasOver,
     Stopped,
     Failed(Error),
+    Elsewhere(Error),
 }
 
 impl Outcome {
@@ -218,17 +249,63 @@ impl Outcome {
             Self::Over(summary, has_checkpoint) => {
                 RunEnd::Over { summary, has_checkpoint: *has_checkpoint }
             }
+            Self::WasOver => RunEnd::WasOver,
             Self::Stopped => RunEnd::Stopped,
             Self::Failed(error) => RunEnd::Failed(error),
+            Self::Elsewhere(error) => RunEnd::Elsewhere(error),
         }
     }
 }
 
+/// What the runs of a sweep have in common, and the data of one.
+struct Context<'a> {
+    dataset: &'a Dataset,
+    device: &'a Device,
+    pool: &'a Arc<ThreadPool>,
+    options: &'a Options,
+    observer: &'a dyn Observer,
+    stop: &'a AtomicBool,
+    pace: &'a Pace,
+}
+
 /// Runs one point in its folder, from the last checkpoint there if there is one.
-fn run_place(place: &Place, setting: Setting<'_>) -> Result<Outcome, Error> {
+fn run_place(place: &Place, context: &Context<'_>) -> Result<Outcome, Error> {
     let Place { point, folder, .. } = place;
     fs_err::create_dir_all(folder)?;
-    let _lock = Lock::try_lock(folder)?;
+    let lock = Lock::try_lock(folder)?;
+    let has_checkpoint = || folder.join(CHECKPOINT_FILE).is_file();
+    if folder.join(SUMMARY_FILE).exists() {
+        return Ok(Outcome::WasOver);
+    }
+    match fs_err::remove_file(folder.join(FAILURE_FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let observer = Paced::new(point, context.observer, context.pace, &lock);
+    let setting = Setting {
+        dataset: context.dataset,
+        device: context.device,
+        pool: context.pool,
+        commit: context.options.commit,
+        observer: &observer,
+        stop: context.stop,
+        lock: &lock,
+    };
+    match run_locked(place, setting) {
+        Ok(None) => Ok(Outcome::Stopped),
+        Ok(Some(summary)) => Ok(Outcome::Over(Box::new(summary), has_checkpoint())),
+        Err(error) => {
+            if lock.check().is_ok() {
+                note_failure(folder, &error);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// As [`run_place`], by the holder of the folder's lock; `None` if it was stopped.
+fn run_locked(place: &Place, setting: Setting<'_>) -> Result<Option<Summary>, Error> {
+    let Place { point, folder, .. } = place;
     if !folder.join(STATE_FILE).exists() {
         let config = point.config.to_toml()?;
         mbspike_files::write(&folder.join(CONFIG_FILE), |file| file.write_all(config.as_bytes()))?;
@@ -237,11 +314,25 @@ fn run_place(place: &Place, setting: Setting<'_>) -> Result<Outcome, Error> {
     let mut trainer = Trainer::new(point, folder, setting)?;
     let end = trainer.train()?;
     if end == End::Stopped {
-        return Ok(Outcome::Stopped);
+        return Ok(None);
     }
     let summary = summarize(place, &trainer, &end, setting)?;
+    setting.lock.check()?;
     write_json(&folder.join(SUMMARY_FILE), &summary)?;
-    Ok(Outcome::Over(Box::new(summary), folder.join(CHECKPOINT_FILE).is_file()))
+    Ok(Some(summary))
+}
+
+/// Leaves a note of why a run failed in its folder, for `status`.
+fn note_failure(folder: &Path, error: &Error) {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    // It is only a note: the error itself is reported in any case.
+    let _ = fs_err::create_dir_all(folder);
+    let _ = write_json(&folder.join(FAILURE_FILE), &Failure::now(text));
 }
 
 /// Loads each dataset once.
@@ -261,12 +352,36 @@ fn dataset_of<'a>(point: &Point, datasets: &'a [(DatasetConfig, Dataset)]) -> &'
     &loaded.expect("the datasets of all points are loaded").1
 }
 
-/// Writes the tables of all runs in `folder` that are over, also those of other processes.
-fn write_tables(folder: &Path) -> Result<(), Error> {
+/// Writes the tables of all runs in `folder` that are over, also those of other processes, and returns
+/// their summaries. It may be repeated at any time: one process at a time writes.
+///
+/// # Errors
+/// If a summary is damaged or a table cannot be written.
+pub fn collect(folder: &Path) -> Result<Vec<Summary>, Error> {
     let _lock = Lock::wait(folder)?;
     let summaries = read_summaries(folder)?;
     table::write(folder, &summaries)?;
-    Ok(())
+    Ok(summaries)
+}
+
+/// Makes the folder of a sweep in `out`, if there is none, and writes its plan there: what
+/// [`Options::only`] takes its names from.
+///
+/// # Errors
+/// If the folder holds another experiment, or cannot be written to.
+pub fn plan_sweep(sweep: &Sweep, out: &Path, device: DeviceName) -> Result<Vec<String>, Error> {
+    let places = plan(sweep, out, device)?;
+    Ok(places.into_iter().map(|place| place.point.id).collect())
+}
+
+fn plan(sweep: &Sweep, out: &Path, device: DeviceName) -> Result<Vec<Place>, Error> {
+    let folder = out.join(&sweep.name);
+    fs_err::create_dir_all(&folder)?;
+    let _lock = Lock::wait(&folder)?;
+    folder::check_sweep(&folder, sweep)?;
+    let places = folder::find(&folder, sweep, folder::kind(device))?;
+    folder::write_plan(&folder, sweep, &places)?;
+    Ok(places)
 }
 
 /// What [`evaluate_run`] finds.

@@ -14,7 +14,8 @@
 //! "train.epochs" = 5
 //! ```
 //!
-//! asks for 3 · 2 · 10 runs. Repeat 1 has the config's seed, repeat `r` the seed
+//! asks for 3 · 2 · 10 runs. A key may have a distribution in place of a list, of which `samples = N` draws
+//! N times: random search, see `search.rs`. Repeat 1 has the config's seed, repeat `r` the seed
 //! [`repeat_seed`]`(seed, r)`: it does not depend on the swept values, so that all points of one
 //! repeat start from the same seed and see the same samples in the same order.
 
@@ -25,8 +26,8 @@ use std::path::Path;
 use mbspike_results::{Identity, Names};
 use sha2::{Digest, Sha256};
 
+use crate::axes::{Assignment, MAX_RUNS, flatten_sweep, read_sweep};
 use crate::config::document::{Entry, Node, Value, key_and_value};
-use crate::config::origin::Origin;
 use crate::config::{self, Config, ConfigError};
 use crate::machine::Machine;
 
@@ -73,12 +74,6 @@ pub enum Error {
     Write(#[from] toml::ser::Error),
 }
 
-/// More runs than this are taken for a mistake.
-const MAX_RUNS: usize = 100_000;
-
-/// The values of one axis or zipped point: dotted keys with what to put there.
-type Assignment = Vec<Entry>;
-
 impl Sweep {
     /// Reads a config file; `settings` are the `key=value` of `--set`.
     pub fn read(path: &Path, settings: &[String]) -> Result<Self, Error> {
@@ -115,7 +110,14 @@ impl Sweep {
         let sweep = root.remove("sweep");
         let (repeats, combinations) = match sweep {
             None => (1, vec![vec![]]),
-            Some(sweep) => read_sweep(sweep)?,
+            Some(sweep) => {
+                let seed = match root.get("seed").map(|node| &node.value) {
+                    Some(Value::Integer(seed)) => *seed,
+                    // The config is refused below.
+                    _ => 0,
+                };
+                read_sweep(sweep, seed)?
+            }
         };
 
         if combinations.len().saturating_mul(repeats as usize) > MAX_RUNS {
@@ -284,140 +286,6 @@ pub fn repeat_seed(seed: u64, repeat: u32) -> u64 {
     let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     (z ^ (z >> 31)) >> 11
-}
-
-/// Turns tables below `[sweep]` into dotted keys, so that `neuron.bits` and `"neuron.bits"` are one.
-fn flatten_sweep(root: &mut Node) {
-    fn flatten(prefix: &str, entries: Vec<Entry>, into: &mut Vec<Entry>) {
-        for entry in entries {
-            let key = if prefix.is_empty() { entry.key } else { format!("{prefix}.{}", entry.key) };
-            match entry.node.value {
-                Value::Table(inner) => flatten(&key, inner, into),
-                _ => into.push(Entry { key, ..entry }),
-            }
-        }
-    }
-    fn flatten_node(node: &mut Node) {
-        if let Value::Table(entries) = &mut node.value {
-            let mut flat = Vec::new();
-            flatten("", std::mem::take(entries), &mut flat);
-            *entries = flat;
-        }
-    }
-    let Value::Table(entries) = &mut root.value else { return };
-    for entry in entries.iter_mut().filter(|entry| entry.key == "sweep") {
-        flatten_node(&mut entry.node);
-        let Value::Table(keys) = &mut entry.node.value else { continue };
-        for points in keys.iter_mut().filter(|entry| entry.key == "point") {
-            if let Value::Array(points) = &mut points.node.value {
-                points.iter_mut().for_each(flatten_node);
-            }
-        }
-    }
-}
-
-/// Number of repeats, and the assignments that the axes multiply to.
-fn read_sweep(sweep: Entry) -> Result<(u32, Vec<Assignment>), ConfigError> {
-    let Value::Table(entries) = sweep.node.value else {
-        return Err(ConfigError::new(sweep.origin, "sweep: expected a table"));
-    };
-    let mut repeats = 1;
-    let mut combinations: Vec<Assignment> = vec![vec![]];
-    let mut swept: Vec<(String, Origin)> = vec![];
-    for entry in entries {
-        let axis: Vec<Assignment> = match (entry.key.as_str(), entry.node.value) {
-            ("repeats", value) => {
-                repeats = match value {
-                    Value::Integer(n) if (1..=MAX_RUNS as i64).contains(&n) => n as u32,
-                    _ => {
-                        let message = "sweep.repeats: must be an integer in 1..=100000";
-                        return Err(ConfigError::new(entry.node.origin, message));
-                    }
-                };
-                continue;
-            }
-            ("point", Value::Array(points)) if !points.is_empty() => {
-                points.into_iter().map(zipped_point).collect::<Result<_, _>>()?
-            }
-            ("point", _) => {
-                let message = "sweep.point: expected tables [[sweep.point]]";
-                return Err(ConfigError::new(entry.node.origin, message));
-            }
-            (key, Value::Array(values)) if !values.is_empty() => values
-                .into_iter()
-                .map(|node| vec![Entry { key: key.to_owned(), origin: entry.origin.clone(), node }])
-                .collect(),
-            (key, _) => {
-                let message = format!("sweep.{key}: expected a list of values, as in [1, 2]");
-                return Err(ConfigError::new(entry.node.origin, message));
-            }
-        };
-        let mut keys: Vec<_> = axis.iter().flatten().map(|entry| entry.key.clone()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let mut swept_here = vec![];
-        for key in keys {
-            if ["name", "sweep"].contains(&key.split('.').next().unwrap_or_default()) {
-                let message = format!("sweep: `{key}` cannot be swept");
-                return Err(ConfigError::new(entry.origin, message));
-            }
-            let is_within = |outer: &str, inner: &str| {
-                inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'))
-            };
-            for (other, origin) in &swept {
-                let at = ConfigError::new(origin.clone(), "").place();
-                if *other == key {
-                    let message = format!("sweep: `{key}` is swept twice, first at {at}");
-                    return Err(ConfigError::new(entry.origin, message));
-                }
-                if is_within(other, &key) || is_within(&key, other) {
-                    let message = format!(
-                        "sweep: `{key}` and `{other}` ({at}) are swept, but one is a part of the other"
-                    );
-                    return Err(ConfigError::new(entry.origin, message));
-                }
-            }
-            swept_here.push((key, entry.origin.clone()));
-        }
-        swept.append(&mut swept_here);
-        if combinations.len().saturating_mul(axis.len()) > MAX_RUNS {
-            return Err(ConfigError::new(
-                entry.origin,
-                format!("sweep: more than {MAX_RUNS} runs"),
-            ));
-        }
-        combinations = combinations
-            .iter()
-            .flat_map(|done| axis.iter().map(|next| [done.as_slice(), next].concat()))
-            .collect();
-    }
-    Ok((repeats, combinations))
-}
-
-fn zipped_point(point: Node) -> Result<Assignment, ConfigError> {
-    match point.value {
-        Value::Table(entries) if !entries.is_empty() => {
-            for (i, entry) in entries.iter().enumerate() {
-                let is_part = |other: &&Entry| {
-                    let (a, b) = (&entry.key, &other.key);
-                    a == b
-                        || a.strip_prefix(b.as_str()).is_some_and(|rest| rest.starts_with('.'))
-                        || b.strip_prefix(a.as_str()).is_some_and(|rest| rest.starts_with('.'))
-                };
-                if let Some(other) = entries[..i].iter().find(is_part) {
-                    let at = ConfigError::new(other.origin.clone(), "").place();
-                    let message = format!(
-                        "sweep.point: `{}` and `{}` ({at}) are set, but one is a part of the other or the \
-                         same",
-                        entry.key, other.key
-                    );
-                    return Err(ConfigError::new(entry.origin.clone(), message));
-                }
-            }
-            Ok(entries)
-        }
-        _ => Err(ConfigError::new(point.origin, "sweep.point: expected a table of dotted keys")),
-    }
 }
 
 /// A swept value in a folder's name.

@@ -13,7 +13,9 @@ use mbspike_lif::{Activity, DeferredStep, Network, StepKey};
 use mbspike_results::curves::SMOOTHING_WINDOW;
 use mbspike_results::files::{METRICS_FILE, STATE_FILE};
 use mbspike_results::tensorboard::EventLog;
-use mbspike_results::{EpochRecord, MetricsLog, MetricsMark, Record, WindowRecord, read_metrics};
+use mbspike_results::{
+    EpochRecord, Lock, MetricsLog, MetricsMark, Record, WindowRecord, read_metrics,
+};
 use rayon::ThreadPool;
 
 use crate::checkpoint::{self, Progress, Tally};
@@ -38,6 +40,8 @@ pub struct Setting<'a> {
     pub observer: &'a dyn Observer,
     /// Once it is set, the run ends after the iteration at hand with a checkpoint.
     pub stop: &'a AtomicBool,
+    /// The right to write to the run's folder, which is made sure of before anything is saved.
+    pub lock: &'a Lock,
 }
 
 /// How training ended.
@@ -323,6 +327,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn append(&mut self, record: &Record) -> Result<(), Error> {
+        self.setting.lock.check()?;
         self.metrics.append(record)?;
         if let Some(events) = &mut self.events {
             events.append(record)?;
@@ -384,6 +389,7 @@ impl<'a> Trainer<'a> {
 
     /// Saves weights, then the state that names them: the checkpoint is made when that is there.
     fn save(&mut self) -> Result<(), Error> {
+        self.setting.lock.check()?;
         let mark = self.metrics.sync()?;
         self.progress.metrics_bytes = mark.bytes;
         self.progress.metrics_checksum = Some(mark.checksum);

@@ -191,3 +191,51 @@ fn a_config_edited_in_its_folder_is_not_taken_for_the_run() {
     run(out.path(), "");
     assert_eq!(read_summaries(&out.path().join("tiny")).unwrap().len(), 1);
 }
+
+#[test]
+fn a_search_extended_by_samples_or_by_a_list_keeps_its_runs_and_two_equal_samples_are_one() {
+    let lr = "\"train.optimizer.lr\" = { distribution = \"log-uniform\", low = 1e-4, high = 1e-2 }";
+    let bits = "\"neuron.bits\" = { distribution = \"int\", low = 1, high = 2 }";
+    let ids = |sweep: &str| -> Vec<String> {
+        parse(sweep).unwrap().points.into_iter().map(|point| point.id).collect()
+    };
+    let few = ids(&format!("[sweep]\nsamples = 3\n{lr}\n{bits}\n"));
+    let many = ids(&format!("[sweep]\n{bits}\nsamples = 5\n{lr}\n"));
+    assert_eq!((few.len(), many.len()), (3, 5));
+    assert_eq!(many[..3], few, "whatever the order of the keys");
+    let points =
+        parse(&format!("[sweep]\nsamples = 3\n{lr}\n\"neuron.bits\" = [1, 2]\n")).unwrap().points;
+    let drawn = |points: &[mbspike_experiments::sweep::Point]| -> BTreeSet<String> {
+        points.iter().map(|point| point.values["train.optimizer.lr"].to_string()).collect()
+    };
+    let before = parse(&format!("[sweep]\nsamples = 3\n{lr}\n{bits}\n")).unwrap().points;
+    assert_eq!((points.len(), drawn(&points)), (6, drawn(&before)), "another key changes none");
+    assert_eq!(ids(&format!("[sweep]\nsamples = 50\n{bits}\n")).len(), 2);
+
+    let out = tempfile::tempdir().unwrap();
+    run(out.path(), &format!("[sweep]\nsamples = 1\n{lr}\n"));
+    let before = folders(out.path());
+    let report = run(out.path(), &format!("[sweep]\nsamples = 2\n{lr}\n"));
+    assert!(report.summaries.len() == 2 && folders(out.path()).is_superset(&before));
+}
+
+#[test]
+fn a_search_that_is_not_one_is_refused_with_its_place() {
+    let lr = "\"train.optimizer.lr\" = { distribution = \"uniform\", low = 1e-4, high = 1e-2 }";
+    for (sweep, expected) in [
+        (format!("[sweep]\n{lr}\n"), "a distribution needs `samples`"),
+        ("[sweep]\nsamples = 3\n".to_owned(), "no distribution to draw from"),
+        (
+            format!("[sweep]\nsamples = 0\n{lr}\n"),
+            "sweep.samples: must be an integer in 1..=100000",
+        ),
+        (
+            format!("[sweep]\nsamples = 2\n{lr}\n\"train.optimizer\" = [1]\n"),
+            "one is a part of the other",
+        ),
+        (format!("[sweep]\nsamples = 200000\n{lr}\n"), "1..=100000"),
+    ] {
+        let message = parse(&sweep).unwrap_err();
+        assert!(message.contains(expected) && message.contains("tiny.toml:"), "{message}");
+    }
+}

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use mbspike_core::DeviceName;
 use mbspike_experiments::observer::{Iteration, NullObserver, Observer};
-use mbspike_experiments::run::{Error, Options, Report, run_sweep};
+use mbspike_experiments::run::{Error, Options, Report, collect, plan_sweep, run_sweep};
 use mbspike_experiments::sweep::{Point, Shard, Sweep};
 use mbspike_results::files::{METRICS_FILE, SUMMARY_FILE};
 use mbspike_results::tensorboard::{EVENTS_FILE, TENSORBOARD_FOLDER};
-use mbspike_results::{Record, Status, read_metrics, read_summary};
+use mbspike_results::{Lock, Record, Status, read_metrics, read_summary};
 
 const TINY: &str = r#"
 name = "tiny"
@@ -249,14 +250,14 @@ fn two_processes_do_not_write_to_one_run() {
     let sweep = sweep(&[]);
     let folder = folder(out.path(), &sweep, 0);
     std::fs::create_dir_all(&folder).unwrap();
-    let lock = std::fs::File::create(folder.join(".lock")).unwrap();
-    lock.lock().unwrap();
+    let lock = Lock::try_lock(&folder).unwrap();
     let report = run(&sweep, &options(out.path()));
-    assert!(
-        matches!(report.failed[0].1, Error::Results(mbspike_results::Error::Locked(_))),
-        "{:?}",
-        report.failed
-    );
+    let (id, error) = &report.elsewhere[0];
+    assert!(report.summaries.is_empty() && report.failed.is_empty() && *id == sweep.points[0].id);
+    let me = format!("process {} on ", std::process::id());
+    assert!(error.to_string().contains(&me), "{error}");
+    drop(lock);
+    assert_eq!(run(&sweep, &options(out.path())).summaries.len(), 1);
 }
 
 #[test]
@@ -394,4 +395,50 @@ fn events_for_tensorboard_are_the_records_also_of_a_run_that_was_stopped() {
     assert_eq!(of("epoch/test_accuracy"), expected);
     // 5 numbers and 2 of each of 3 positions in a window, 7 and 4 of each position in an epoch.
     assert_eq!(events.len(), 9 * (5 + 2 * 3) + 3 * (7 + 4 * 3));
+}
+
+/// Takes note of what is said of the time that is left.
+#[derive(Default)]
+struct Watch {
+    left_s: std::sync::Mutex<Vec<(f64, f64)>>,
+}
+
+impl Observer for Watch {
+    fn on_time_left(&self, _: &Point, run_s: f64, sweep_s: f64) {
+        self.left_s.lock().unwrap().push((run_s, sweep_s));
+    }
+}
+
+#[test]
+fn the_time_of_the_sweep_is_known_from_the_first_iteration_on_and_ends_at_zero() {
+    let out = tempfile::tempdir().unwrap();
+    let watch = Watch::default();
+    let sweep = sweep(&["sweep.neuron.bits=[1, 2, 3]"]);
+    run_sweep(&sweep, &options(out.path()), &watch, &AtomicBool::new(false)).unwrap();
+    let left_s = watch.left_s.into_inner().unwrap();
+    let (run_s, sweep_s) = left_s[0];
+    assert!(run_s > 0.0 && sweep_s > 2.0 * run_s, "three runs, of which one has begun: {left_s:?}");
+    let last = left_s.last().unwrap();
+    assert!(last.0 <= 1e-9 && last.1 <= 1e-9, "{last:?}");
+}
+
+#[test]
+fn runs_of_a_plan_need_no_look_at_the_others_and_leave_the_tables_to_collect() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&["sweep.neuron.bits=[1, 2, 3]", "train.epochs=1"]);
+    let only = |names: &[String]| Options { only: Some(names.to_vec()), ..options(out.path()) };
+    let none = run_sweep(&sweep, &only(&["x".to_owned()]), &NullObserver, &AtomicBool::new(false));
+    assert!(matches!(none, Err(Error::NotPlanned { .. })), "{none:?}");
+    let names = plan_sweep(&sweep, out.path(), DeviceName::Cpu).unwrap();
+    // A folder that cannot be read is of no interest to the others.
+    let other = out.path().join("tiny").join(&names[2]);
+    std::fs::create_dir_all(&other).unwrap();
+    std::fs::write(other.join("config.toml"), "no config").unwrap();
+    std::fs::write(other.join("summary.json"), "no summary").unwrap();
+    let report = run(&sweep, &only(&names[..2]));
+    assert_eq!(report.summaries.len(), 2);
+    assert!(!out.path().join("tiny/results.csv").exists());
+    std::fs::remove_dir_all(&other).unwrap();
+    assert_eq!(collect(&out.path().join("tiny")).unwrap().len(), 2);
+    assert!(out.path().join("tiny/results.csv").exists());
 }

@@ -31,12 +31,16 @@ fn the_template_is_a_config_and_so_are_its_examples() {
         }
         for table in ["# [target]", "# [sweep]"] {
             let at = lines.iter().position(|line| *line == table).unwrap();
-            let needs = |key: &&str| match table {
-                "# [target]" => *key == "accuracy",
-                _ => ["repeats", "\"neuron.bits\""].contains(key),
-            };
-            if needs(&key) {
+            let needs = if table == "# [target]" { key == "accuracy" } else { i > at };
+            if needs {
                 lines[at] = table.trim_start_matches("# ");
+            }
+            // A distribution and the number of samples need each other.
+            if needs && ["samples", "\"train.optimizer.lr\""].contains(&key) {
+                let both = lines[at..]
+                    .iter_mut()
+                    .filter(|line| line.contains("samples = ") || line.contains("distribution = "));
+                both.for_each(|line| *line = line.trim_start_matches("# "));
             }
         }
         n_examples += 1;

@@ -7,7 +7,7 @@ mod path;
 pub mod seal;
 mod text;
 
-pub use atomic::{is_partial, remove_partial, write};
+pub use atomic::{create, is_partial, remove_partial, time_in, write};
 pub use checksum::{Checksum, RunningChecksum};
 pub use path::{serialize_optional_path, serialize_path, serialize_paths};
 pub use text::read_text;

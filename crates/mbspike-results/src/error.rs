@@ -41,8 +41,23 @@ pub enum Error {
     #[error("{}: no run that is over (a folder with a summary.json)", .0.display())]
     NoRuns(PathBuf),
     /// Another process writes to the folder.
-    #[error("{}: another process is writing to this folder", .0.display())]
-    Locked(PathBuf),
+    #[error("{}: {holder} is writing to this folder", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+        /// Who: host, process and job; and until when, if it gives no sign of life.
+        holder: String,
+    },
+    /// The right to write to a folder was lost: this process was taken for dead.
+    #[error(
+        "{}: another process has taken this folder over, as this one gave no sign of life for minutes; \
+         nothing more is written here",
+        .0.display()
+    )]
+    LockLost(PathBuf),
+    /// The folder has no runs, finished or not.
+    #[error("{}: no sweep and no run (a folder with a plan.json, or folders with a config.toml)", .0.display())]
+    NoSweep(PathBuf),
     /// An estimate of energy was refused.
     #[error(transparent)]
     Energy(#[from] mbspike_energy::Error),

@@ -5,10 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::holder::Holder;
 use crate::record::Summary;
 
 /// The resolved config of a sweep, in its folder.
@@ -27,8 +28,34 @@ pub const SUMMARY_FILE: &str = "summary.json";
 pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 /// All that a resumed run starts from.
 pub const STATE_FILE: &str = "state.safetensors";
+/// Why the run in a folder failed, until it is started again: a [`Failure`].
+pub const FAILURE_FILE: &str = "failure.json";
 /// The folder of figures in a folder of runs.
 pub const FIGURES_FOLDER: &str = "figures";
+
+/// Why a run failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The error, in full.
+    pub error: String,
+    /// The machine that it happened on.
+    pub host: String,
+    /// When, in seconds of 1970.
+    pub at_s: u64,
+}
+
+impl Failure {
+    /// A failure here and now.
+    pub fn now(error: String) -> Self {
+        let holder = Holder::here();
+        Self { error, host: holder.host, at_s: holder.since_s }
+    }
+
+    /// The first line of the error.
+    pub fn first_line(&self) -> &str {
+        self.error.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown").trim()
+    }
+}
 
 /// Reads a JSON file and checks its checksum, where it has one.
 ///

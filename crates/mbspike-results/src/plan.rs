@@ -112,5 +112,7 @@ fn swept_keys(config: &toml::Table) -> impl Iterator<Item = String> {
     let points = sweep.and_then(|sweep| sweep.get("point")).and_then(toml::Value::as_array);
     let of_points = points.into_iter().flatten().filter_map(toml::Value::as_table).flatten();
     let keys = sweep.into_iter().flatten().chain(of_points).map(|(key, _)| key.clone());
-    keys.filter(|key| !["repeats", "point"].contains(&key.as_str())).collect::<Vec<_>>().into_iter()
+    keys.filter(|key| !["repeats", "samples", "point"].contains(&key.as_str()))
+        .collect::<Vec<_>>()
+        .into_iter()
 }

@@ -19,6 +19,11 @@ pub use exchange::{ExportArgs, ExportFormat, ImportArgs, MapBy};
 
 use values::positive;
 
+use crate::commands::collect::CollectArgs;
+use crate::commands::prune::PruneArgs;
+use crate::commands::slurm::SlurmArgs;
+use crate::commands::status::StatusArgs;
+
 /// Multi-bit spike trains in spiking neural networks: trains, sweeps and draws what a TOML file
 /// describes.
 #[derive(Debug, Parser)]
@@ -44,6 +49,14 @@ pub enum Command {
     Plot(PlotArgs),
     /// Put the results of a folder of runs on one page, from its saved results.
     Report(ReportArgs),
+    /// Run a sweep on a cluster with Slurm: as job arrays, submitted until all runs are over.
+    Slurm(Box<SlurmArgs>),
+    /// Say how far a sweep is: what is done, goes on, failed, remains.
+    Status(StatusArgs),
+    /// Write the tables, figures and report of what is over in a folder of runs.
+    Collect(CollectArgs),
+    /// Remove what of a folder of runs is needed no more, after saying what that is.
+    Prune(PruneArgs),
     /// Bring runs of a version before 0.2 to the form of this one: checksums, and records in full.
     Migrate(MigrateArgs),
     /// Evaluate a trained run on its test set.
@@ -95,6 +108,10 @@ pub struct RunArgs {
     /// Run only the I-th of N parts of a sweep, as in 2/4.
     #[arg(long, value_name = "I/N", default_value = "1/1")]
     pub shard: Shard,
+    /// Run only these runs of a sweep, by their names in its plan (`status` lists them), and leave tables
+    /// and figures to `collect`.
+    #[arg(long, value_name = "RUN", value_delimiter = ',', conflicts_with = "shard")]
+    pub only: Vec<String>,
     /// What to compute on: cpu, cuda (the first GPU) or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceName,

@@ -1,9 +1,10 @@
 //! The program `mbspike`: reads arguments, calls the libraries, prints.
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 bad usage or
-//! config.
+//! config, 75 stopped with checkpoints: the same command with `--resume` goes on.
 mod cli;
 mod commands;
+mod duration;
 mod printer;
 mod progress;
 mod stop;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use mbspike_experiments::{energy, exchange, machine, run, sweep};
+use mbspike_experiments::{energy, exchange, machine, run, slurm, sweep};
 use mbspike_nir::network as nir;
 
 use cli::{Cli, Command};
@@ -55,6 +56,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config(command) => commands::config::config(&command),
         Command::Plot(args) => commands::plot::plot(&args),
         Command::Report(args) => commands::report::report(&args),
+        Command::Slurm(args) => commands::slurm::slurm(&args),
+        Command::Status(args) => commands::status::status(&args),
+        Command::Collect(args) => commands::collect::collect(&args),
+        Command::Prune(args) => commands::prune::prune(&args),
         Command::Eval(args) => commands::eval::eval(&args, quiet),
         Command::Migrate(args) => commands::migrate::migrate(&args),
         Command::Quantize(args) => commands::quantize::quantize(&args, quiet),
@@ -88,9 +93,17 @@ fn is_usage(error: &anyhow::Error) -> bool {
     {
         return true;
     }
-    match error.downcast_ref::<run::Error>() {
+    let error_of_run = match error.downcast_ref::<slurm::Error>() {
+        Some(slurm::Error::Settings { .. }) => return true,
+        Some(slurm::Error::Run(error)) => Some(error),
+        _ => error.downcast_ref::<run::Error>(),
+    };
+    match error_of_run {
         Some(
-            run::Error::Config(_) | run::Error::OtherConfig { .. } | run::Error::Interrupted(_),
+            run::Error::Config(_)
+            | run::Error::OtherConfig { .. }
+            | run::Error::Interrupted(_)
+            | run::Error::NotPlanned { .. },
         ) => true,
         Some(run::Error::Data(error)) => is_usage_of_data(error),
         Some(_) => false,

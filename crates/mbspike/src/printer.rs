@@ -39,6 +39,14 @@ pub fn text(text: &str) -> anyhow::Result<()> {
     write(printable(text).as_bytes())
 }
 
+/// Prints a text on stdout in place of the last, where that is a terminal; elsewhere after it, with a line
+/// between them.
+pub fn redraw(text: &str, is_terminal: bool) -> anyhow::Result<()> {
+    // To the upper left, and nothing from there on.
+    let (before, after) = if is_terminal { ("\u{1b}[H\u{1b}[2J", "") } else { ("", "\n") };
+    write(format!("{before}{}{after}", printable(text)).as_bytes())
+}
+
 /// Prints JSON on stdout.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_vec_pretty(value)?;

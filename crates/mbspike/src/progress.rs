@@ -4,17 +4,21 @@
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mbspike_experiments::observer::{Iteration, Observer, RunEnd};
 use mbspike_experiments::sweep::Point;
 use mbspike_results::{EpochRecord, Status};
 
+use crate::duration;
 use crate::printer::{self, printable};
 
-const SWEEP_TEMPLATE: &str =
-    "{prefix} {wide_bar:.cyan/dim} {pos}/{len} runs, {elapsed}, {eta} left";
+const SWEEP_TEMPLATE: &str = "{prefix} {wide_bar:.cyan/dim} {pos}/{len} runs, {elapsed}{msg}";
 const RUN_TEMPLATE: &str = "{prefix} {wide_bar:.green/dim} {msg} {per_sec}";
+
+/// Iterations of so long a time make an estimate that is worth a line.
+const FIRST_ESTIMATE: Duration = Duration::from_secs(5);
 
 const BYTES_TEMPLATE: &str =
     "{prefix} {wide_bar:.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
@@ -85,6 +89,12 @@ pub struct Progress {
 #[derive(Default)]
 struct State {
     sweep: Option<ProgressBar>,
+    /// Seconds that the sweep takes still.
+    left_s: Option<f64>,
+    /// When the first iterations were over.
+    begun: Option<Instant>,
+    /// Whether the time of the sweep was printed as a line.
+    is_said: bool,
     runs: HashMap<String, Run>,
 }
 
@@ -128,7 +138,6 @@ impl Observer for Progress {
             bar.set_style(style(SWEEP_TEMPLATE));
             bar.set_prefix("sweep");
             bar.set_position(n_finished as u64);
-            bar.reset_eta();
             self.state.lock().unwrap_or_else(PoisonError::into_inner).sweep = Some(bar);
         }
         if n_finished > 0 {
@@ -168,6 +177,23 @@ impl Observer for Progress {
                 run.last
             ));
         });
+    }
+
+    fn on_time_left(&self, _: &Point, _: f64, sweep_s: f64) {
+        let said = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(sweep) = &state.sweep else { return };
+            sweep.set_message(format!(", {} left", duration::text(sweep_s)));
+            state.left_s = Some(sweep_s);
+            let begun = *state.begun.get_or_insert_with(Instant::now);
+            // Where there are bars, they say it.
+            let is_said = state.is_said || !self.bars.is_hidden();
+            state.is_said = is_said || begun.elapsed() >= FIRST_ESTIMATE;
+            !is_said && state.is_said
+        };
+        if said {
+            self.say(&format!("the sweep takes about {} more", duration::text(sweep_s)));
+        }
     }
 
     fn on_evaluation(&self, point: &Point, n_done: usize, n: usize) {
@@ -212,16 +238,26 @@ impl Observer for Progress {
     }
 
     fn on_run_end(&self, point: &Point, end: &RunEnd<'_>) {
-        {
+        let sweep = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(run) = state.runs.remove(&point.id) {
                 run.bar.finish_and_clear();
                 self.bars.remove(&run.bar);
             }
-            if let (Some(sweep), RunEnd::Over { .. }) = (&state.sweep, end) {
+            if let (Some(sweep), RunEnd::Over { .. } | RunEnd::WasOver) = (&state.sweep, end) {
                 sweep.inc(1);
             }
-        }
+            // What is left of the sweep, for where there are no bars.
+            match (&state.sweep, state.left_s) {
+                (Some(sweep), Some(left_s))
+                    if self.bars.is_hidden() && sweep.length() > Some(sweep.position()) =>
+                {
+                    let (n, of) = (sweep.position(), sweep.length().unwrap_or(0));
+                    format!("; {n} of {of} runs, about {} left", duration::text(left_s))
+                }
+                _ => String::new(),
+            }
+        };
         let id = &point.id;
         match end {
             RunEnd::Over { summary, has_checkpoint } => {
@@ -236,14 +272,16 @@ impl Observer for Progress {
                         self.say(&format!("{id}: diverged: {cause}; {kept}"));
                     }
                     (Status::Finished, accuracy) => self.say(&format!(
-                        "{id}: test accuracy {:.4} after {} epochs, {:.0} s",
+                        "{id}: test accuracy {:.4} after {} epochs, {:.0} s{sweep}",
                         accuracy.unwrap_or(f64::NAN),
                         summary.n_epochs,
                         summary.wall_time_s
                     )),
                 }
             }
+            RunEnd::WasOver => {}
             RunEnd::Stopped => self.say(&format!("{id}: stopped; --resume goes on from here")),
+            RunEnd::Elsewhere(error) => self.say(&format!("{id}: goes on elsewhere: {error}")),
             RunEnd::Failed(error) => self.say(&format!("{id}: failed: {error}")),
         }
     }

@@ -1,7 +1,8 @@
 //! Signals: the first asks the run at hand to end with a checkpoint.
 //!
 //! A second Ctrl-C ends the program at once. Schedulers send SIGTERM again and again, and a terminal
-//! that closes sends SIGHUP to all it started: those never take the time for a checkpoint away. A signal
+//! that closes sends SIGHUP to all it started: those never take the time for a checkpoint away. SIGUSR1, which
+//! jobs of clusters are often told of their end by, is one of them. A signal
 //! that whoever started the program told it to ignore, as `nohup` does with SIGHUP, stays ignored.
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::printer;
 /// The exit code of a program that was interrupted, as shells have it.
 const INTERRUPTED: i32 = 130;
 
-/// A flag that Ctrl-C, SIGTERM and SIGHUP set; [`hold`] came before.
+/// A flag that Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP set; [`hold`] came before.
 pub fn on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     listen(Arc::clone(&stop)).context("cannot listen for Ctrl-C")?;
@@ -54,7 +55,7 @@ fn listen(stop: Arc<AtomicBool>) -> std::io::Result<()> {
 #[cfg(unix)]
 fn wanted() -> SigSet {
     let ignored = ignored();
-    let all = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter();
+    let all = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1].into_iter();
     all.filter(|signal| ignored >> (*signal as i32 - 1) & 1 == 0).collect()
 }
 

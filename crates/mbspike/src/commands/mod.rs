@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod collect;
 pub mod config;
 pub mod data;
 pub mod energy;
@@ -14,10 +15,13 @@ pub mod info;
 mod inspect;
 pub mod migrate;
 pub mod plot;
+pub mod prune;
 pub mod quantize;
 pub mod report;
 pub mod run;
 pub mod simulate;
+pub mod slurm;
+pub mod status;
 
 pub(crate) use crate::printer::{json as print_json, table as print_table};
 

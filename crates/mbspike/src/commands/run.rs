@@ -23,12 +23,13 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         resume: args.resume,
         jobs: args.jobs,
         shard: args.shard,
+        only: (!args.only.is_empty()).then(|| args.only.clone()),
         device: args.device,
         commit: COMMIT,
     };
     let stop = stop::on_signal()?;
     let report = run_sweep(&sweep, &options, &Progress::new(quiet), &stop)?;
-    let figures = if args.no_figures || report.summaries.is_empty() {
+    let figures = if args.no_figures || !args.only.is_empty() || report.summaries.is_empty() {
         vec![]
     } else {
         draw_all(&report.folder, &TargetOptions::default(), Some(&neuron::curves()?))?
@@ -39,10 +40,17 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         print_report(&report, &figures)?;
     }
     complain(&report);
-    let is_done =
-        report.failed.is_empty() && report.stopped.is_empty() && report.diverged().next().is_none();
-    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if !report.failed.is_empty() || report.diverged().next().is_some() {
+        ExitCode::FAILURE
+    } else if !report.stopped.is_empty() || !report.elsewhere.is_empty() {
+        ExitCode::from(TO_GO_ON)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
+
+/// The exit code of what is not over, but the same command goes on: `EX_TEMPFAIL` of `sysexits.h`.
+pub const TO_GO_ON: u8 = 75;
 
 /// What the step time of a run's last hundred iterations and that of its first may differ by without
 /// a word.
@@ -72,6 +80,9 @@ fn complain(report: &Report) {
             printer::complain(message);
         }
     }
+    for (id, error) in &report.elsewhere {
+        printer::complain(format_args!("{id} goes on elsewhere: {error}"));
+    }
     if !report.stopped.is_empty() {
         let n = report.stopped.len();
         let message =
@@ -87,6 +98,7 @@ fn print_report_json(report: &Report, figures: &[PathBuf]) -> anyhow::Result<()>
         "runs": report.summaries,
         "failed": failed.map(|(id, e)| json!({"id": id, "error": e.to_string()})).collect::<Vec<_>>(),
         "stopped": report.stopped,
+        "elsewhere": report.elsewhere.iter().map(|(id, _)| id).collect::<Vec<_>>(),
         "figures": figures.iter().map(text_of).collect::<Vec<_>>(),
     }))
 }
