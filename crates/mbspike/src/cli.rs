@@ -178,11 +178,18 @@ pub struct EvalArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
     /// What to compute on: cpu, cuda (the first GPU) or cuda:N.
-    #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with = "quantized")]
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with_all = ["quantized", "loihi"])]
     pub device: DeviceName,
     /// Evaluate the network of whole numbers that `quantize` has saved.
     #[arg(long)]
     pub quantized: bool,
+    /// Convert the network to Loihi 2's numbers and evaluate it in the chip's arithmetic, beside the
+    /// network as trained; says what did not fit 24 bits.
+    #[arg(long, conflicts_with = "quantized")]
+    pub loihi: bool,
+    /// With --loihi: each synapse takes a step, as on the chip.
+    #[arg(long, requires = "loihi")]
+    pub synaptic_delay: bool,
     /// Print the results as JSON.
     #[arg(long)]
     pub json: bool,
@@ -221,7 +228,8 @@ pub struct ExportArgs {
     /// Set a key of the run's config, as for `run`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// The file to write; network.nir or weights.safetensors in the run's folder without it.
+    /// The file to write; network.nir, weights.safetensors, or loihi.net or loihi.safetensors in the run's
+    /// folder without it.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Print what was done as JSON.
@@ -235,6 +243,9 @@ pub enum ExportFormat {
     Nir,
     /// The weights, named as in PyTorch.
     Safetensors,
+    /// The network in Loihi 2's numbers: lava-dl's .net for 1 bit and a hard reset to 0, else tensors
+    /// with a Lava process model beside them.
+    Loihi,
 }
 
 impl ExportFormat {
@@ -242,6 +253,7 @@ impl ExportFormat {
         match self {
             Self::Nir => "network.nir",
             Self::Safetensors => "weights.safetensors",
+            Self::Loihi => "loihi.net",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Weights and runs in and out: what other programs trained becomes a run, and a run becomes what
 //! they read.
 
+mod lava;
 mod place;
 mod tensors;
 
@@ -15,6 +16,7 @@ use crate::folder;
 use crate::run::CONFIG_FILE;
 use crate::sweep::Sweep;
 
+pub use lava::{LavaFile, MODEL_FILE, why_not_net, write_lava};
 pub use place::{Placed, Placement, place};
 pub use tensors::{NamedTensor, read_tensors, write_tensors};
 

@@ -21,6 +21,7 @@
 mod convert;
 mod forward;
 mod lif;
+pub mod loihi;
 pub mod reference;
 
 use candle_core::{DType, Device, Tensor};
