@@ -13,6 +13,7 @@ use std::io::{ErrorKind, Write};
 
 use anyhow::Context;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 /// Prints a message on stderr, whatever the user has asked for.
 pub fn complain(message: impl Display) {
@@ -49,7 +50,7 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
 pub fn table(rows: &[Vec<String>]) -> anyhow::Result<()> {
     let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max()
     };
     let widths: Vec<usize> = (0..n_columns).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
@@ -57,7 +58,7 @@ pub fn table(rows: &[Vec<String>]) -> anyhow::Result<()> {
         let mut line = String::new();
         for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
             // Widths of the formatting macros end at 65,535.
-            let blank = " ".repeat(width - cell.chars().count());
+            let blank = " ".repeat(width - cell.width());
             let (before, after) = if i == 0 { ("", blank.as_str()) } else { (blank.as_str(), "") };
             let gap = if i == 0 { "" } else { "  " };
             line.extend([gap, before, cell, after]);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fail;
+use super::refusal::fail;
 use crate::Result;
 
 /// States of neurons are whole numbers of 24 bits, sign included.

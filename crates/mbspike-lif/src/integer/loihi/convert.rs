@@ -2,11 +2,13 @@
 
 use mbspike_core::{Decay, Reset};
 
-use super::cell::{DECAY_UNITY, LARGEST_STATE, LARGEST_THRESHOLD, STATE_SHIFT};
-use super::{
-    LARGEST_BIAS, LARGEST_WEIGHT, LoihiCell, LoihiConfig, LoihiFire, LoihiLayer, LoihiNetwork,
-    LoihiWeights, fail,
+use super::cell::{
+    DECAY_UNITY, LARGEST_STATE, LARGEST_THRESHOLD, LoihiCell, LoihiFire, STATE_SHIFT,
 };
+use super::network::{
+    LARGEST_BIAS, LARGEST_WEIGHT, LoihiConfig, LoihiLayer, LoihiNetwork, LoihiWeights,
+};
+use super::refusal::fail;
 use crate::graph::{Conv, Graph, Neurons, NodeId, Op, Pooling};
 use crate::integer::convert::FloatLayer;
 use crate::layer::NeuronParams;

@@ -3,8 +3,8 @@
 
 use mbspike_core::activity::Sum;
 
-use super::cell::signed_24;
-use super::{LoihiLayer, LoihiNetwork, LoihiTrace, Overflows};
+use super::cell::{Overflows, signed_24};
+use super::network::{LoihiLayer, LoihiNetwork, LoihiTrace};
 use crate::{PositionActivity, Readout};
 
 /// Working memory of one thread.

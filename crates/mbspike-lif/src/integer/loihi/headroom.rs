@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::cell::{DECAY_UNITY, LARGEST_STATE, STATE_BITS};
-use super::{LoihiLayer, LoihiNetwork, LoihiWeights};
+use super::cell::{DECAY_UNITY, LARGEST_STATE, LoihiCell, STATE_BITS};
+use super::network::{LoihiLayer, LoihiNetwork, LoihiWeights};
 
 /// What the neurons of a layer can reach, on any input.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -65,7 +65,7 @@ impl LoihiLayer {
     }
 }
 
-impl super::LoihiCell {
+impl LoihiCell {
     /// The largest absolute current and membrane in `n_steps` steps of sums of at most `x`, in units of
     /// the state.
     pub(super) fn reach(&self, x: f64, bias: f64, n_steps: usize) -> [f64; 2] {
