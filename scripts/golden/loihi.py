@@ -113,11 +113,13 @@ def main():
         codes[rng.random(codes.shape) < 0.6] = 0
         membranes = []
         payloads = lava_network.run(layers, codes, membranes)
-        out[f"{name}.x"], out[f"{name}.y"] = codes, payloads.astype(np.int32)
+        # What is saved must lie row by row.
+        out[f"{name}.x"] = np.ascontiguousarray(codes)
+        out[f"{name}.y"] = np.ascontiguousarray(payloads.astype(np.int32))
         header = []
         for part, v in zip(layers, membranes):
             part = dict(part)
-            out[f"{name}.{part['name']}.weight"] = part.pop("weight").astype(np.int16)
+            out[f"{name}.{part['name']}.weight"] = np.ascontiguousarray(part.pop("weight"), np.int16)
             out[f"{name}.{part['name']}.bias"] = part.pop("bias")
             out[f"{name}.{part['name']}.v"] = np.ascontiguousarray(v.reshape(len(v), -1)).astype(np.int32)
             header.append(part)

@@ -1,5 +1,4 @@
 //! Checkpoints of PyTorch's (`scripts/golden/nir_frameworks.py`).
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

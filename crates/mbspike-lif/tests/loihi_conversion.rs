@@ -9,6 +9,7 @@ use mbspike_lif::{InputRange, Network, NetworkConfig, Readout};
 fn config(arch: &str, bits: u32, reset: Reset) -> NetworkConfig {
     let mut config = NetworkConfig::new(arch.parse().unwrap(), bits);
     config.neuron.reset = reset;
+    config.neuron.v_threshold = 0.5;
     config
 }
 
@@ -16,7 +17,7 @@ fn config(arch: &str, bits: u32, reset: Reset) -> NetworkConfig {
 fn network(config: &NetworkConfig) -> Network {
     let network = Network::new(config, 5, &Device::Cpu).unwrap();
     for parameter in network.parameters() {
-        let scaled = (parameter.var.as_tensor() * 3.0).unwrap();
+        let scaled = (parameter.var.as_tensor() * 4.0).unwrap();
         parameter.var.set(&scaled).unwrap();
     }
     network

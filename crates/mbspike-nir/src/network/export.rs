@@ -105,13 +105,13 @@ impl Writer<'_> {
                 self.graph.insert(&name, Kind::Input { shape: self.dimensions(id) });
                 Ok(vec![name])
             }
+            // Normalization is part of the layer before it, pooling over 1 nothing, a sum several edges.
+            Op::Norm(_) | Op::Pool(Pooling { size: 1, .. }) | Op::Add(_) | Op::Output(_) => {
+                Ok(reads)
+            }
             Op::Conv(conv) => self.convolution(id, &name, *conv, &reads),
             Op::Dense(_) => self.dense(id, &name, &reads),
-            // Part of the layer before it.
-            Op::Norm(_) => Ok(reads),
             Op::Neurons(neurons) => self.neurons(id, &name, neurons, &reads),
-            // Nothing to pool.
-            Op::Pool(Pooling { size: 1, .. }) => Ok(reads),
             Op::Pool(Pooling { kind: PoolKind::Max, .. }) => unsupported(
                 &node.name,
                 "NIR has no node for maximum pooling; train with average pooling (`2a`)",
@@ -129,7 +129,6 @@ impl Writer<'_> {
                 self.note(&node.name, Fate::Converted, text);
                 Ok(reads)
             }
-            Op::Add(_) | Op::Output(_) => Ok(reads),
             Op::Vote(vote) => {
                 let n_inputs = self.layers.node(node.inputs[0]).shape().n_elements();
                 self.vote(&name, vote.group, n_inputs, &reads)

@@ -18,6 +18,9 @@ use crate::{Error, InputRange, MAX_CODE, Network, PoolKind, Result, Shape};
 /// The share of the largest membrane that a full spike's threshold may take.
 const LARGEST_SHARE: f64 = 0.25;
 
+/// The largest exponent of biases.
+const LARGEST_BIAS_EXP: u32 = 7;
+
 /// What a layer reads.
 #[derive(Debug, Clone, Copy)]
 struct Payload {
@@ -75,8 +78,13 @@ impl LoihiNetwork {
                     weights.push(numbers);
                 }
                 Op::Vote(vote) => group = vote.group,
-                Op::Input(_) | Op::Norm(_) | Op::Neurons(_) | Op::Flatten(_) | Op::Dropout(_) => {}
-                Op::Output(_) | Op::Add(_) => {}
+                Op::Input(_)
+                | Op::Norm(_)
+                | Op::Neurons(_)
+                | Op::Flatten(_)
+                | Op::Dropout(_)
+                | Op::Output(_)
+                | Op::Add(_) => {}
             }
         }
         let readout = network.config().readout;
@@ -238,27 +246,31 @@ impl Reader<'_> {
             LoihiFire::Binary { .. } => STATE_SHIFT..=STATE_SHIFT,
             _ => 0..=STATE_SHIFT,
         };
+        let largest_bias = bias.iter().fold(0.0_f64, |most, bias| most.max(bias.abs()));
+        let of_bias = f64::from(LARGEST_BIAS << LARGEST_BIAS_EXP) * one / largest_bias;
         let mut best = None;
         for shift in shifts.rev() {
             let room = f64::from(LARGEST_STATE >> shift) * LARGEST_SHARE / levels;
+            let room = room.min(of_bias / f64::from(1 << shift));
             let level = finest.min(room).min(f64::from(LARGEST_THRESHOLD)).floor();
             if level < 1.0 {
                 continue;
             }
             let cell = with_level(LoihiCell { shift, ..cell }, level as i32);
             let made = self.layer(&window, cell, &weight, &bias, one / level)?;
-            // The whole resolution of the weights and all states in range: no better one comes.
             let is_safe = made.0.headroom(&made.1, self.payload.largest, self.n_steps).worst <= 1.0;
-            let is_finer = best.as_ref().is_none_or(|(before, _)| level >= *before);
-            if is_safe || is_finer {
-                best = Some((level, made));
-            }
-            if is_safe {
-                break;
+            // States within range before the resolution of weights before that of states; where
+            // nothing is in range, the most room.
+            let is_better = best.as_ref().is_none_or(|(was_safe, before, _)| {
+                (is_safe, level) > (*was_safe, *before)
+                    || (!is_safe && !*was_safe && level == *before)
+            });
+            if is_better {
+                best = Some((is_safe, level, made));
             }
         }
         match best {
-            Some((_, made)) => Ok(made),
+            Some((_, _, made)) => Ok(made),
             None => fail(
                 self.name,
                 format!("a weight of {largest} is more than {LARGEST_WEIGHT} levels of {one}"),
@@ -291,7 +303,7 @@ impl Reader<'_> {
         };
         let fire = match (lif.reset, lif.n_levels()) {
             _ if cells.sends_membrane => LoihiFire::Membrane {},
-            (Reset::Hard { v_reset }, 1) if v_reset == 0.0 => LoihiFire::Binary { vth: 1 },
+            (Reset::Hard { v_reset: 0.0 }, 1) => LoihiFire::Binary { vth: 1 },
             (Reset::Hard { .. }, _) => {
                 return fail(
                     self.name,
@@ -330,7 +342,7 @@ impl Reader<'_> {
         let largest = bias.iter().fold(0.0_f64, |most, bias| most.max(bias.abs())) / in_state;
         // The chip's tools take 6; another exponent only where that does not do.
         let fits = |exp: u32| (largest / f64::from(1 << exp)).round() <= f64::from(LARGEST_BIAS);
-        let Some(exp) = [6, 7].into_iter().find(|exp| fits(*exp)) else {
+        let Some(exp) = [6, LARGEST_BIAS_EXP].into_iter().find(|exp| fits(*exp)) else {
             let reason = format!("a bias is {largest} in units of the membrane, beyond 13 bits");
             return fail(self.name, reason);
         };

@@ -312,21 +312,15 @@ impl Reader<'_> {
             self.note(name, note);
         }
         let recurrent = self.recurrent.remove(name);
-        if let Some((weights, kind)) = &recurrent {
-            if let Kind::Affine(affine) = kind
-                && affine.bias.to_f64().iter().any(|&bias| bias != 0.0)
-            {
-                self.plan.add_bias(self.graph, input.id, &affine.bias.to_f64()).map_err(
-                    |reason| {
-                        let reason = format!("it is a recurrent edge with a bias, and {reason}");
-                        Error::Unsupported { node: weights.clone(), reason }
-                    },
-                )?;
-                self.note(
-                    weights,
-                    "the bias of a recurrent edge is in the weights before its neurons",
-                );
-            }
+        if let Some((weights, Kind::Affine(affine))) = &recurrent
+            && affine.bias.to_f64().iter().any(|&bias| bias != 0.0)
+        {
+            let bias = affine.bias.to_f64();
+            self.plan.add_bias(self.graph, input.id, &bias).map_err(|reason| {
+                let reason = format!("it is a recurrent edge with a bias, and {reason}");
+                Error::Unsupported { node: weights.clone(), reason }
+            })?;
+            self.note(weights, "the bias of a recurrent edge is in the weights before its neurons");
         }
         if gain != 1.0 {
             self.plan.scale(self.graph, input.id, gain).map_err(|reason| {

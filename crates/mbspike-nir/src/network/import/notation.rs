@@ -98,7 +98,7 @@ fn layers(graph: &Layers) -> Option<Vec<Layer>> {
                 }
             }
             Op::Pool(Pooling { kind, size }) => {
-                layers.push(Layer::Pool { kind: *kind, size: *size })
+                layers.push(Layer::Pool { kind: *kind, size: *size });
             }
             Op::Output(_) => {}
             Op::Vote(Vote { group }) => layers.push(Layer::Vote { group: *group }),
