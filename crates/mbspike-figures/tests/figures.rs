@@ -58,7 +58,7 @@ fn a_whole_sweep_gives_every_figure_as_svg_and_png() {
     let svg =
         |name: &str| std::fs::read_to_string(folder.path().join("figures").join(name)).unwrap();
     let accuracy = svg("train-accuracy.svg");
-    for text in ["iteration", "training accuracy (%)", "8 bit, T = 10", "target 80 %"] {
+    for text in ["iteration", "training accuracy (%)", "8 bits, T = 10", "target 80 %"] {
         assert!(accuracy.contains(text), "{text}");
     }
     assert!(svg("nonzero-rate.svg").contains("nnz4 (lif3)"));
@@ -88,7 +88,7 @@ fn a_grid_has_a_panel_for_each_number_of_time_steps() {
     let svg =
         |name: &str| std::fs::read_to_string(folder.path().join("figures").join(name)).unwrap();
     for figure in [svg("train-accuracy.svg"), svg("test-accuracy.svg")] {
-        for text in ["T = 4\n", "T = 10\n", "1 bit\n", "2 bit\n"] {
+        for text in ["T = 4\n", "T = 10\n", "1 bit\n", "2 bits\n"] {
             assert_eq!(figure.matches(text).count(), 1, "{text}");
         }
     }
@@ -115,13 +115,13 @@ fn runs_that_diverged_are_marked_and_left_out_of_means() {
     diverge("bits-2_T-10_rep-02");
     (1..=3).for_each(|repeat| diverge(&format!("bits-3_T-10_rep-{repeat:02}")));
     let runs = RunSet::read(folder.path()).unwrap();
-    assert_eq!(runs.marked_labels(), ["1 bit, T = 10", "2 bit, T = 10 (1 of 3 diverged)"]);
+    assert_eq!(runs.marked_labels(), ["1 bit, T = 10", "2 bits, T = 10 (1 of 3 diverged)"]);
     assert_eq!((runs.lost.len(), runs.diverged().count()), (1, 4));
     let accuracy = runs.groups[1].repeats(|run| run.summary.final_test_accuracy).measure().unwrap();
     assert!(accuracy.n == 2 && accuracy.value > 0.5, "{accuracy:?}");
     draw_all(folder.path(), &TargetOptions::default(), None).unwrap();
     let svg = std::fs::read_to_string(folder.path().join("figures/final-accuracy.svg")).unwrap();
-    assert!(svg.contains("2 bit, T = 10 (1 of 3 diverged)"));
+    assert!(svg.contains("2 bits, T = 10 (1 of 3 diverged)"));
 }
 
 #[test]

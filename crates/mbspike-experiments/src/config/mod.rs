@@ -32,7 +32,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 pub use origin::ConfigError;
-pub use template::{TEMPLATE, template_as_markdown};
+pub use template::{TEMPLATE, template_as_markdown, template_as_schema};
 
 use document::Node;
 

@@ -94,7 +94,7 @@ fn read_pth(path: &Path) -> Result<Vec<NamedTensor>, Error> {
     };
     let keys = std::iter::once(None).chain(STATE_DICT_KEYS.iter().copied().map(Some));
     for key in keys {
-        let infos = match read_pth_tensor_info(path, false, key) {
+        let mut infos = match read_pth_tensor_info(path, false, key) {
             Ok(infos) => infos,
             // The file has no such key.
             Err(_) if key.is_some() => continue,
@@ -103,6 +103,8 @@ fn read_pth(path: &Path) -> Result<Vec<NamedTensor>, Error> {
         if infos.is_empty() {
             continue;
         }
+        // The reader turns each dictionary around; storages are numbered as they were saved.
+        infos.sort_by_key(|info| storage_number(&info.path));
         let file = PthTensors::new(path, key).map_err(damaged)?;
         let mut tensors = vec![];
         for TensorInfo { name, dtype, layout, .. } in infos {
@@ -124,6 +126,11 @@ fn read_pth(path: &Path) -> Result<Vec<NamedTensor>, Error> {
         return Ok(tensors);
     }
     Ok(vec![])
+}
+
+/// The number of a tensor's storage in a file, `archive/data/12`.
+fn storage_number(path: &str) -> u64 {
+    path.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(u64::MAX)
 }
 
 /// Writes the weights of a network as a safetensors file, named as in a checkpoint, with the
