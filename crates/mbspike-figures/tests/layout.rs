@@ -171,8 +171,6 @@ fn a_figure_that_says_nothing_is_not_drawn() {
     ] {
         assert!(!one.contains(&name.to_owned()), "{name}");
     }
-    // All runs of the tests take the same time for a step.
-    assert!(!names(2, 3).contains(&"step-time".to_owned()));
     assert!(names(2, 3).contains(&"accuracy-difference".to_owned()));
 }
 
@@ -203,4 +201,13 @@ fn a_page_in_the_dark_has_dark_figures() {
         png.len()
     };
     assert_ne!(corner(Theme::Light), corner(Theme::Dark));
+}
+
+#[test]
+fn steps_that_were_timed_under_other_load_are_not_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut runs = sweep(folder.path(), 2, 3, false);
+    assert!(mbspike_figures::figure::step_time(&runs).is_ok());
+    runs.groups[0].runs[0].summary.last_steps_median_s = Some(0.09);
+    assert!(mbspike_figures::figure::step_time(&runs).is_err());
 }

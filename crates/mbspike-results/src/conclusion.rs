@@ -1,5 +1,7 @@
 //! What a folder of runs comes to, in a sentence.
 
+use std::fmt::Write as _;
+
 use crate::group::{Run, RunGroup, RunSet};
 use crate::repeats::{Bound, Measure, Repeats};
 use crate::target::{TargetKind, TargetOptions};
@@ -112,7 +114,8 @@ impl Comparison<'_> {
         if let Some(points) = difference(best, reference).filter(|_| !std::ptr::eq(best, reference))
         {
             let points = with_interval(&points, 1, " points");
-            text += &format!(", {points} above {}", reference.label);
+            // Writing to a string cannot fail.
+            let _ = write!(text, ", {points} above {}", reference.label);
         }
         let ratio = |group: &RunGroup| {
             let ratio = self.times(group).ratio_to(&self.times(self.runs.reference(group)))?;
@@ -123,7 +126,8 @@ impl Comparison<'_> {
         let fastest = ratios.min_by(|(_, a), (_, b)| a.value.total_cmp(&b.value));
         if let (Some((group, ratio)), Some(target)) = (fastest, self.target()) {
             let subject = Subject::of(group);
-            text += &format!(
+            let _ = write!(
+                text,
                 "; {} {} {target} in {} of the steps of {}, the least",
                 subject.name_inside(),
                 subject.verb("reach"),
@@ -320,7 +324,7 @@ mod tests {
             (2, 1, 0.8, Some(100)),
             (2, 2, 0.8, Some(100)),
         ]);
-        assert!(text.contains("in at most 4"), "{text}");
+        assert!(text.contains("in at most 27 % of the steps"), "{text}");
         assert!(text.contains("of the steps of 1 bit (1 of 2 runs of 1 bit do)"), "{text}");
     }
 

@@ -87,7 +87,7 @@ pub fn write_run(folder: &Path, bits: u32, time_steps: usize, repeat: u32, n_epo
         epochs_to_target: reached.map(|i| i.div_ceil(per_epoch)),
         final_nonzero_rate: rates(last),
         final_mean_spike: rates(last),
-        median_step_time_s: Some(0.03),
+        median_step_time_s: Some(0.03 + 0.001 * f64::from(bits)),
         first_steps_median_s: Some(0.03),
         last_steps_median_s: Some(0.03),
         loader_share: Some(0.01),
