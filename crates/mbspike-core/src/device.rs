@@ -3,8 +3,6 @@ use std::str::FromStr;
 
 use candle_core::{Device, DeviceLocation};
 
-use crate::Result;
-
 /// What to compute on, as typed: `cpu`, `cuda` (the first GPU) or `cuda:N`.
 ///
 /// ```
@@ -21,26 +19,6 @@ pub enum DeviceName {
     Cpu,
     /// The GPU of this ordinal.
     Cuda(usize),
-}
-
-impl DeviceName {
-    /// Opens the device.
-    ///
-    /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if the program was built without CUDA, there is no
-    /// CUDA driver, or no GPU of this ordinal.
-    pub fn open(self) -> Result<Device> {
-        match self {
-            Self::Cpu => Ok(Device::Cpu),
-            #[cfg(feature = "cuda")]
-            Self::Cuda(ordinal) => crate::cuda::open(ordinal),
-            #[cfg(not(feature = "cuda"))]
-            Self::Cuda(_) => Err(crate::Error::Device {
-                device: self,
-                reason: "built without CUDA (the feature `cuda`)".to_owned(),
-            }),
-        }
-    }
 }
 
 impl From<&Device> for DeviceName {
@@ -67,7 +45,7 @@ impl fmt::Display for DeviceName {
 impl FromStr for DeviceName {
     type Err = String;
 
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let expected = || "expected cpu, cuda or cuda:N".to_owned();
         match text.split_once(':') {
             None if text == "cpu" => Ok(Self::Cpu),
@@ -90,22 +68,5 @@ mod tests {
         for text in ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "cuda:1:2"] {
             assert!(text.parse::<DeviceName>().is_err(), "{text}");
         }
-    }
-
-    #[cfg(not(feature = "cuda"))]
-    #[test]
-    fn a_build_without_cuda_says_so() {
-        let error = DeviceName::Cuda(1).open().unwrap_err().to_string();
-        assert!(error.starts_with("cuda:1: built without CUDA"), "{error}");
-    }
-
-    #[cfg(feature = "cuda")]
-    #[test]
-    fn a_missing_driver_or_gpu_is_an_error() {
-        let error = DeviceName::Cuda(9999).open().unwrap_err().to_string();
-        assert!(
-            error.contains("no CUDA driver found") || error.contains("there are only"),
-            "{error}"
-        );
     }
 }

@@ -10,12 +10,15 @@
     reason = "code must be inlined to be compiled for the caller's instruction set"
 )]
 
+mod batch;
 #[cfg(feature = "cuda")]
 #[expect(unsafe_code, reason = "launches kernels")]
 mod cuda;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 use pulp::{Arch, Simd, WithSimd};
+
+use batch::EncodeBatch;
 
 use crate::philox::{Domain, GROUP, Place, Stream, to_uniform};
 use crate::tensor::contiguous;
@@ -75,19 +78,6 @@ pub fn encode_batch(
     check_len("poisson::encode_batch", "samples", samples.len(), intensities.dim(0)?)?;
     let op = EncodeBatch { n_steps, seed, epoch, samples };
     Ok(intensities.detach().contiguous()?.apply_op1_no_bwd(&op)?)
-}
-
-struct EncodeBatch<'a> {
-    n_steps: usize,
-    seed: u64,
-    epoch: u32,
-    samples: &'a [u32],
-}
-
-impl EncodeBatch<'_> {
-    fn shape(&self, layout: &Layout) -> Shape {
-        [&[self.n_steps], layout.dims()].concat().into()
-    }
 }
 
 impl CustomOp1 for EncodeBatch<'_> {

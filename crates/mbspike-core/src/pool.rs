@@ -8,38 +8,19 @@
 #[cfg(feature = "cuda")]
 #[expect(unsafe_code, reason = "launches kernels")]
 mod cuda;
+mod kind;
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, WithDType};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+
+pub(crate) use kind::Pool2d;
+pub use kind::PoolKind;
 
 use crate::conv::ImageLayout;
 use crate::error::check_len;
 use crate::tensor::{contiguous, read, write};
 use crate::{Real, Result};
-
-/// What is taken of a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PoolKind {
-    /// The mean.
-    Average,
-    /// The largest value.
-    Max,
-    /// The sum.
-    Sum,
-}
-
-impl PoolKind {
-    /// What a sum over a window of side `size` is multiplied by; 1 for the maximum.
-    fn scale(self, size: usize) -> f64 {
-        match self {
-            Self::Average => 1.0 / (size * size) as f64,
-            Self::Max | Self::Sum => 1.0,
-        }
-    }
-}
 
 /// Pooling of one channels-last image with a square window.
 #[derive(Debug, Clone, Copy)]
@@ -270,12 +251,6 @@ pub fn pool2d(x: &Tensor, kind: PoolKind, size: usize) -> Result<Tensor> {
         return Ok((pool2d(x, PoolKind::Average, size)? * (size * size) as f64)?);
     }
     Ok(x.contiguous()?.apply_op1(Pool2d { kind, size })?)
-}
-
-/// The operation on channels-first images, for windows that fit them.
-pub(crate) struct Pool2d {
-    pub(crate) kind: PoolKind,
-    pub(crate) size: usize,
 }
 
 /// Height and width of an image and of its pooled form.

@@ -276,5 +276,5 @@ fn key(set: &EventSet, encoder: &EncoderConfig) -> Result<String> {
         }
         hasher.update(format!("\n{}", recording.place()));
     }
-    Ok(crate::verify::hexadecimal(&hasher.finalize()))
+    Ok(hex::encode(hasher.finalize()))
 }

@@ -48,6 +48,7 @@ pub mod frames;
 pub mod idx;
 mod import;
 mod inspect;
+mod load;
 mod loader;
 pub mod locate;
 mod mnist;
@@ -55,31 +56,35 @@ mod nmnist;
 mod npy;
 mod order;
 mod own;
+mod picture;
 pub mod prophesee;
 mod recording;
 pub mod simulate;
+mod split;
 mod verify;
+mod zip_entry;
 
 pub use augment::AugmentConfig;
-pub use config::{DatasetConfig, Description, FrameCachePlace, SourceName, load};
-pub use dataset::{
-    ArraySet, Dataset, ImageSet, SampleKind, SampleSet, Split, class_balanced_prefix,
-};
+pub use config::{DatasetConfig, FrameCachePlace, SourceName};
+pub use dataset::{ArraySet, Dataset, ImageSet, SampleKind, SampleSet};
 pub use encode::{EncodeKey, EncoderConfig, EncoderKind, FrameSplit, MAX_TIME_STEPS};
 pub use error::{Error, Result, printable};
-pub use event_set::{EventSet, Recording, ZipEntry};
+pub use event_set::{EventSet, Recording};
 pub use event_transforms::EventTransforms;
 pub use events::{Disorder, Events, MAX_PIXELS};
 pub use fetch::{FetchEvent, Fetched, fetch};
 pub use import::{Imported, ImportedFile, import};
 pub use inspect::{
     Inspection, N_INSPECTED_RECORDINGS, N_RATES, PixelStatistics, RecordingInspection,
-    RecordingStatistics, SetInspection, contact_sheet, frame_strip, inspect, inspect_recording,
-    sparkline,
+    RecordingStatistics, SetInspection, inspect, inspect_recording, sparkline,
 };
+pub use load::{Description, load};
 pub use loader::{Batch, Batches, Loader, LoaderConfig};
 pub use mbspike_core::InputCode;
 pub use order::shuffled;
 pub use own::{OwnKind, Series, parse_arff, parse_ts};
+pub use picture::{contact_sheet, frame_strip};
 pub use recording::{is_recording, parse_csv, read_recording, recordings_in};
+pub use split::{Split, class_balanced_prefix};
 pub use verify::{FileCheck, Listing, Verdict, list, verify};
+pub use zip_entry::ZipEntry;

@@ -7,9 +7,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::catalog::DatasetName;
-use crate::event_set::{EventSet, Recording, ZipEntry};
+use crate::event_set::{EventSet, Recording};
 use crate::locate::{not_found, search_folders};
 use crate::simulate::is_simulated;
+use crate::zip_entry::ZipEntry;
 use crate::{Dataset, Error, Result, SampleSet, Split};
 
 pub(crate) const SENSOR: [usize; 2] = [34, 34];

@@ -10,7 +10,7 @@ mod header;
 
 use std::path::{Path, PathBuf};
 
-use crate::event_set::ZipEntry;
+use crate::zip_entry::ZipEntry;
 use crate::{Error, Result};
 use header::Header;
 pub(crate) use header::{Kind, Scalar};

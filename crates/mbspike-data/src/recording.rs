@@ -16,16 +16,17 @@
 //! are whole microseconds; events out of order are sorted, which [`Events::disorder`] then tells. Of a
 //! polarity, values above 0 are ON.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
 
-use crate::event_set::{MAX_RECORDING_BYTES, read_bounded};
 use crate::events::{Checked, check_sensor};
 use crate::npy::{Array, Npz, read_npy};
 use crate::{Error, Events, Result, aedat, aedat2, aedat4, atis, evt, prophesee};
 
+/// Recordings of N-MNIST have at most some 50 KB.
+pub(crate) const MAX_RECORDING_BYTES: u64 = 1 << 26;
 const FIELDS: [&str; 4] = ["t", "x", "y", "p"];
 /// Names of the columns in the files of other programs.
 const OTHER_NAMES: [&[&str]; 4] = [
@@ -49,6 +50,23 @@ enum Format {
     Npy,
     Atis,
     Csv,
+}
+
+/// The bytes of a file that is not larger than any recording.
+pub(crate) fn read_bounded(file: &Path) -> Result<Vec<u8>> {
+    let mut input = File::open(file)?;
+    let n_bytes = input.metadata()?.len();
+    if n_bytes > MAX_RECORDING_BYTES {
+        return Err(Error::Format {
+            file: file.to_owned(),
+            offset: 0,
+            expected: format!("a recording of at most {MAX_RECORDING_BYTES} bytes"),
+            found: n_bytes.to_string(),
+        });
+    }
+    let mut bytes = Vec::with_capacity(n_bytes as usize);
+    input.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads a recording; `sensor` is height and width of the camera.
@@ -213,7 +231,7 @@ fn from_columns([t, x, y, p]: [&[i64]; 4], sensor: [usize; 2], path: &Path) -> R
 }
 
 /// Decodes a table of events; `file` is its name in errors.
-pub fn parse_csv(input: impl std::io::Read, sensor: [usize; 2], file: &Path) -> Result<Events> {
+pub fn parse_csv(input: impl Read, sensor: [usize; 2], file: &Path) -> Result<Events> {
     let refuse = |line: u64, message: String| Error::Line { file: file.to_owned(), line, message };
     let damaged = |error: csv::Error| {
         let line = error.position().map_or(1, csv::Position::line);

@@ -133,15 +133,5 @@ pub(crate) fn md5_of(mut input: impl Read, file: &Path) -> Result<(String, u64)>
             return Err(refuse(n_bytes, "content of at most 16 GiB", "more".to_owned()));
         }
     }
-    Ok((hexadecimal(&hasher.finalize()), n_bytes))
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Ok((hex::encode(hasher.finalize()), n_bytes))
 }

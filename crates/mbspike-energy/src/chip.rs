@@ -1,4 +1,4 @@
-use crate::estimate::Used;
+use crate::used::Used;
 use crate::{
     Breakdown, Estimate, Hardware, LayerCounts, OperationCounts, Picojoules, Result, Time,
 };

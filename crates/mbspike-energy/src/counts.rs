@@ -1,12 +1,13 @@
 use serde::{Deserialize, Serialize};
 
 /// How the neurons of a layer are connected to what they listen to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Default, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LayerKind {
     /// A convolution: weights are shared between places.
     Convolution,
     /// Every neuron listens to every input.
+    #[default]
     Dense,
 }
 
@@ -15,7 +16,7 @@ pub enum LayerKind {
 /// The first group of fields describes the layer; `dense_macs` and `n_synapses` are those of one
 /// sample and one time step. The second group sums over all samples and time steps of
 /// [`OperationCounts`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Default, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerCounts {
     /// `conv1`, `fc1`, …
     pub name: String,

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::used::Used;
 use crate::{Hardware, OperationCounts, Picojoules, Result};
 
 /// Where energy goes.
@@ -104,13 +105,6 @@ impl Estimate {
         let Used { fallbacks, left_out } = used;
         Self { total: parts.total(), parts, layers, time: None, fallbacks, left_out }
     }
-}
-
-/// What became of the numbers that a model asked for.
-#[derive(Debug, Default)]
-pub(crate) struct Used {
-    pub(crate) fallbacks: Vec<String>,
-    pub(crate) left_out: Vec<&'static str>,
 }
 
 /// Element type of weights and sums.

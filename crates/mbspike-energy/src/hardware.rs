@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::estimate::Used;
+use crate::used::Used;
 use crate::{Error, Result};
 
 /// A number with where it is from.

@@ -1,4 +1,4 @@
-use crate::estimate::Used;
+use crate::used::Used;
 use crate::{Breakdown, Estimate, Hardware, LayerKind, OperationCounts, Picojoules, Result};
 
 /// Messages that the queue of spikes into and out of a layer holds (Lemaire et al. 2022, section 4).

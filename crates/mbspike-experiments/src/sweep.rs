@@ -25,9 +25,9 @@ use std::path::Path;
 use mbspike_results::{Identity, Names};
 use sha2::{Digest, Sha256};
 
-use crate::config::document::{Entry, Node, Value};
+use crate::config::document::{Entry, Node, Value, key_and_value};
 use crate::config::origin::Origin;
-use crate::config::{Config, ConfigError};
+use crate::config::{self, Config, ConfigError};
 use crate::machine::Machine;
 
 /// All runs of one config file.
@@ -123,7 +123,7 @@ impl Sweep {
             return Err(ConfigError::new(root.origin.clone(), message).into());
         }
         for setting in settings {
-            let key = setting.split_once('=').map_or("", |(key, _)| key.trim());
+            let key = key_and_value(setting).map_or_else(String::new, |(key, _)| key);
             if combinations.iter().flatten().any(|entry| entry.key == key) {
                 let message =
                     format!("{key} is swept: give `sweep.{key}=[…]`, or take it out of [sweep]");
@@ -138,7 +138,7 @@ impl Sweep {
             for entry in assignment {
                 point.set(&entry.key, entry.node.clone())?;
             }
-            let config = Config::read(&point, machine)?;
+            let config = config::read(&point, machine)?;
             refuse_bits_without_effect(&config, assignment, &point)?;
             for repeat in 1..=repeats {
                 let seed = repeat_seed(config.seed, repeat);

@@ -9,6 +9,7 @@ use mbspike_experiments::observer::NullObserver;
 use mbspike_experiments::run::{self, evaluate_run, run_sweep};
 use mbspike_experiments::sweep::Sweep;
 use mbspike_results::energy::{EnergySweep, OPERATIONS_FILE, save};
+use mbspike_results::files::CHECKPOINT_FILE;
 
 const CONFIG: &str = r#"
 name = "energy"
@@ -87,6 +88,15 @@ fn a_sweep_is_counted_once_compared_with_one_bit_and_drawn() {
     let before = std::fs::metadata(&kept).unwrap().modified().unwrap();
     assert_eq!(estimate()[3].counts, run.counts);
     assert_eq!(std::fs::metadata(&kept).unwrap().modified().unwrap(), before);
+
+    // Other weights are counted anew: here those of the run beside it, with as many bits and steps.
+    let weights = run.folder.join(CHECKPOINT_FILE);
+    let own = std::fs::read(&weights).unwrap();
+    std::fs::copy(runs[2].folder.join(CHECKPOINT_FILE), &weights).unwrap();
+    let others = estimate()[3].counts.clone();
+    assert_ne!(others, run.counts);
+    std::fs::write(&weights, own).unwrap();
+    assert_eq!(estimate()[3].counts, run.counts);
 
     let [csv, operations] = save(&folder, &runs).unwrap();
     let n_lines = |path: &Path| std::fs::read_to_string(path).unwrap().lines().count();

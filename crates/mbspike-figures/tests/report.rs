@@ -6,7 +6,7 @@ mod synthetic;
 use std::path::Path;
 
 use mbspike_figures::report::{Error, Reference, Report};
-use mbspike_results::{Identity, Plan, PlannedRun, Status};
+use mbspike_results::{Identity, Plan, PlannedRun, RunSet, Status, energy, read_summary};
 use serde_json::json;
 use synthetic::{change_summary, neuron, write_run};
 
@@ -237,6 +237,50 @@ fn the_points_of_a_sweep_that_no_other_beats_are_named() {
     // All points train for as long, and the third is right about all samples.
     let training = "over training, time steps times iterations (10³): 3 bits, T = 10.";
     assert!(text.contains(training), "{text}");
+}
+
+#[test]
+fn bits_of_layers_are_compared_by_their_mean() {
+    let folder = tempfile::tempdir().unwrap();
+    for (bits, layer_bits) in [(1, [8, 8, 8]), (2, [1, 2, 1]), (3, [1, 1, 8])] {
+        write_run(folder.path(), bits, 10, 1, 1);
+        let run = folder.path().join(format!("bits-{bits}_T-10_rep-01"));
+        change_summary(&run, |summary| {
+            summary.values = [("neuron.layer_bits".to_owned(), json!(layer_bits))].into();
+            (summary.bits, summary.layer_bits) = (4, layer_bits.to_vec());
+        });
+    }
+    let runs = RunSet::read(folder.path()).unwrap();
+    assert_eq!(runs.groups.len(), 3);
+    for group in &runs.groups {
+        assert_eq!(runs.reference(group).first().layer_bits, [1, 2, 1], "{}", group.label);
+    }
+}
+
+#[test]
+fn tables_of_energy_say_which_runs_diverged() {
+    let folder = tempfile::tempdir().unwrap();
+    sweep(folder.path());
+    let run = |name: &str| folder.path().join(name);
+    let (well, ill) = (run("bits-1_T-10_rep-01"), run("bits-1_T-10_rep-02"));
+    change_summary(&ill, |summary| summary.status = Status::Diverged);
+    let estimate = |run: &Path| {
+        let summary = read_summary(&run.join("summary.json")).unwrap();
+        let layers = vec![mbspike_energy::LayerCounts::default()];
+        let counts = mbspike_energy::OperationCounts { time_steps: 10, n_samples: 1, layers };
+        energy::estimate_run(run, summary, counts, &[]).unwrap()
+    };
+    let tables = energy::save(folder.path(), &[estimate(&well), estimate(&ill)]).unwrap();
+    for table in tables {
+        let text = std::fs::read_to_string(&table).unwrap();
+        let (header, rows) = text.split_once('\n').unwrap();
+        assert!(header.starts_with("id,status,bits,"), "{header}");
+        for row in rows.lines() {
+            let is_ill = row.starts_with("bits-1_T-10_rep-02,diverged,");
+            assert!(is_ill || row.starts_with("bits-1_T-10_rep-01,finished,"), "{row}");
+        }
+        assert!(rows.contains("diverged") && rows.contains("finished"), "{rows}");
+    }
 }
 
 #[test]

@@ -4,7 +4,6 @@ use mbspike_core::{Decay, LifParams, Reset, Shift, Surrogate};
 use serde::de::value::MapDeserializer;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::graph::Neurons;
 use crate::layer::{Adaptation, NeuronParams};
 use crate::{Error, Result};
 
@@ -310,38 +309,6 @@ pub struct NeuronTable {
 }
 
 impl NeuronTable {
-    /// Everything about neurons of a graph.
-    pub(crate) fn of(neurons: &Neurons) -> Self {
-        let NeuronParams { lif, signed, rounding, output, tau_syn, adaptation, smooth: _ } =
-            neurons.params;
-        let (tau, beta) = match lif.decay {
-            Decay::Tau(tau) => (Some(tau), None),
-            Decay::Beta(beta) => (None, Some(beta)),
-        };
-        Self {
-            preset: None,
-            bits: None,
-            levels: Some(lif.levels),
-            layer_bits: None,
-            tau,
-            beta,
-            learnable_tau: Some(neurons.learned_tau.is_some()),
-            v_threshold: Some(lif.v_threshold),
-            learnable_threshold: Some(neurons.learned_threshold.is_some()),
-            learned_by: neurons.learned_tau.or(neurons.learned_threshold),
-            reset: Some(lif.reset),
-            detach_reset: Some(lif.detach_reset),
-            decay_input: Some(lif.decay_input),
-            surrogate: Some(lif.surrogate),
-            shift: Some(lif.shift),
-            signed: Some(signed),
-            rounding: Some(rounding),
-            output: Some(output),
-            tau_syn,
-            adaptation,
-        }
-    }
-
     /// The neuron of a config: a preset or the thesis's, with the keys that are given.
     ///
     /// # Errors

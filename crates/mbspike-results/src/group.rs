@@ -78,6 +78,15 @@ impl<R: AsRef<Summary>> Group<R> {
         self.first().bits
     }
 
+    /// Bits a spike on the mean of the layers, which may differ.
+    fn mean_bits(&self) -> f64 {
+        let first = self.first();
+        match &first.layer_bits[..] {
+            [] => first.bits.into(),
+            bits => f64::from(bits.iter().sum::<u32>()) / bits.len() as f64,
+        }
+    }
+
     /// The label, and how many of its repeats diverged if some did.
     pub fn marked_label(&self) -> String {
         match self.diverged.len() {
@@ -86,9 +95,9 @@ impl<R: AsRef<Summary>> Group<R> {
         }
     }
 
-    /// The swept values besides bits and time steps.
+    /// The swept values besides bits, those of layers too, and time steps.
     fn others(&self) -> BTreeMap<&String, &Value> {
-        let traded = ["neuron.bits", "encoder.time_steps", "seed"];
+        let traded = ["neuron.bits", "neuron.layer_bits", "encoder.time_steps", "seed"];
         let values = self.described().values.iter();
         values.filter(|(key, _)| !traded.contains(&key.as_str())).collect()
     }
@@ -142,12 +151,15 @@ impl<R: AsRef<Summary>> Groups<R> {
     }
 
     /// The group that `group` is compared with. Of those that differ from it in bits and time steps
-    /// alone, that is the one of the fewest bits, and of these the one of the most time steps; if
+    /// alone, that is the one of the fewest bits (on the mean of the layers, where they differ), and of these the one of the most time steps; if
     /// there is no such group but itself, the first of all.
     pub fn reference<'a>(&'a self, group: &'a Group<R>) -> &'a Group<R> {
         let alike = || self.groups.iter().filter(|other| other.others() == group.others());
-        let order = |g: &&Group<R>| (g.bits(), std::cmp::Reverse(g.first().time_steps));
-        let first = alike().min_by_key(order).filter(|_| alike().nth(1).is_some());
+        let order = |a: &&Group<R>, b: &&Group<R>| {
+            let of_bits = a.mean_bits().total_cmp(&b.mean_bits());
+            of_bits.then_with(|| b.first().time_steps.cmp(&a.first().time_steps))
+        };
+        let first = alike().min_by(order).filter(|_| alike().nth(1).is_some());
         first.or(self.groups.first()).unwrap_or(group)
     }
 

@@ -64,7 +64,10 @@ fn columns(summaries: &[Summary]) -> Vec<Column> {
     }
     add("repeat", integer(&|s| Some(s.repeat.into())));
     add("seed", integer(&|s| Some(s.seed)));
+    add("group", text(&|s| (!s.group.is_empty()).then(|| s.group.clone())));
+    add("device", text(&|s| Some(s.device.clone())));
     add("bits", integer(&|s| Some(s.bits.into())));
+    add("layer_bits", text(&|s| (!s.layer_bits.is_empty()).then(|| joined(&s.layer_bits))));
     add("time_steps", integer(&|s| Some(s.time_steps as u64)));
     add("n_epochs", integer(&|s| Some(s.n_epochs)));
     add("n_iterations", integer(&|s| Some(s.n_iterations)));
@@ -85,17 +88,27 @@ fn columns(summaries: &[Summary]) -> Vec<Column> {
         }
     }
     add("median_step_time_s", number(&|s| s.median_step_time_s));
+    add("first_steps_median_s", number(&|s| s.first_steps_median_s));
+    add("last_steps_median_s", number(&|s| s.last_steps_median_s));
     add("loader_share", number(&|s| s.loader_share));
     add("wall_time_s", number(&|s| Some(s.wall_time_s)));
     add("status", text(&|s| Some(s.status.name().to_owned())));
+    add("cause", text(&|s| s.cause.clone()));
+    add("weights", text(&|s| s.weights.clone()));
     add("dataset", text(&|s| Some(s.dataset.name.clone())));
     add("data_source", text(&|s| Some(s.dataset.source.clone())));
     add("data_simulated", text(&|s| Some(s.dataset.simulated.to_string())));
     add("n_train", integer(&|s| Some(s.dataset.n_train as u64)));
     add("n_test", integer(&|s| Some(s.dataset.n_test as u64)));
     add("version", text(&|s| Some(s.environment.version.clone())));
+    add("commit", text(&|s| s.environment.commit.clone()));
     add("threads", integer(&|s| Some(s.environment.threads as u64)));
     columns
+}
+
+/// Bits of layers, `1 2 8`.
+fn joined(bits: &[u32]) -> String {
+    bits.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// A swept key's values: integers if all are, else numbers if all are, else text.

@@ -254,3 +254,38 @@ fn a_loss_that_is_not_a_number_is_an_error() {
     assert!(message.contains("checkpoint.safetensors") && message.contains("NaN"), "{message}");
     assert!(output.stdout.is_empty());
 }
+
+/// The files of a folder, by name.
+fn files_in(folder: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    entries.map(|path| (name(&path), std::fs::read(&path).unwrap())).collect()
+}
+
+#[test]
+fn three_programs_that_draw_into_one_folder_at_once_leave_the_figures_of_one_fifty_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("tiny.toml"), TINY).unwrap();
+    done(folder, &["run", "tiny.toml", "--quiet"]);
+    let figures = folder.join("runs/tiny/figures");
+    let alone = files_in(&figures);
+    assert!(alone.len() >= 4, "{:?}", alone.keys());
+    for round in 0..50 {
+        let plot = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_mbspike"));
+            command.args(["plot", "runs/tiny", "--quiet"]).current_dir(folder);
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+            command.spawn().unwrap()
+        };
+        for child in [plot(), plot(), plot()] {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "round {round}: {}", stderr(&output));
+        }
+        let together = files_in(&figures);
+        assert_eq!(together.keys().collect::<Vec<_>>(), alone.keys().collect::<Vec<_>>());
+        for (name, bytes) in together {
+            assert!(bytes == alone[&name], "round {round}: {name} differs");
+        }
+    }
+}

@@ -11,7 +11,7 @@ use candle_core::cuda_backend::{CudaDType, WrapErr};
 use candle_core::{CudaDevice, CudaStorage, DType, Device, Layout, Storage, Tensor, WithDType};
 
 use super::{BLOCK, LifKernelParams, N_COUNTS, Window};
-use crate::activity::{Count, Counts, Sum};
+use crate::activity::{Count, Sum};
 use crate::{DeviceName, Error, Result};
 
 /// The PTX of each kernel file: compute capability times ten, name, text.
@@ -122,7 +122,7 @@ pub(crate) fn view<'a, T: CudaDType>(
     }
 }
 
-/// [`Counts`] on a GPU.
+/// [`Counts`](crate::activity::Counts) on a GPU.
 #[derive(Debug)]
 pub(crate) struct DeviceCounts {
     device: CudaDevice,
@@ -164,22 +164,22 @@ impl DeviceCounts {
 }
 
 /// Adds the elements of a contiguous tensor on the GPU.
-pub(crate) fn add_counts(counts: &Counts, position: usize, tensor: &Tensor) -> Result<()> {
+pub(crate) fn add_counts(
+    counts: &mut DeviceCounts,
+    position: usize,
+    tensor: &Tensor,
+) -> Result<()> {
     /// Blocks, each of which adds once to the counts.
     const MAX_BLOCKS: usize = 1024;
     fn of<T: Element>(
-        counts: &Counts,
+        counts: &mut DeviceCounts,
         position: usize,
         storage: &CudaStorage,
         layout: &Layout,
     ) -> candle_core::Result<()> {
-        let mut positions = counts.lock();
-        let Some(on_device) = &mut positions.on_device else {
-            candle_core::bail!("counts on the CPU were given a tensor on a GPU")
-        };
         let values = view::<T>(storage, layout)?;
         let function = function(&storage.device, "activity", &format!("count_{}", T::NAME))?;
-        let mut at = on_device.position(position, values.len(), 1.0 / f64::from(1 << 24));
+        let mut at = counts.position(position, values.len(), 1.0 / f64::from(1 << 24));
         let n = values.len() as u64;
         let mut launch = function.builder();
         launch.arg(&mut at).arg(&values).arg(&n);

@@ -5,7 +5,7 @@ use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::PushKernelArg;
 use candle_core::{CpuStorage, CudaStorage, CustomOp3, DType, Layout, Shape, Tensor};
 
-use super::op::Lif;
+use super::operation::Lif;
 use crate::cuda::{
     Element, LifKernelParams, NULL, Window, config, function, lif_bwd_checkpoints,
     lif_bwd_shared_bytes, size, view,

@@ -24,6 +24,7 @@ mod cpu;
 mod cuda;
 mod kept;
 mod op;
+mod operation;
 mod params;
 pub mod reference;
 mod rows;
@@ -36,4 +37,6 @@ pub use op::{
     LifOptions, lif_multi_step, lif_multi_step_learnable_tau, lif_multi_step_learnable_tau_with_v,
     lif_multi_step_with, lif_multi_step_with_v,
 };
-pub use params::{Decay, LifParams, MAX_BITS, Reset, Shift, levels_of};
+pub use params::{Decay, LifParams, MAX_BITS, Reset, levels_of};
+
+pub use crate::Shift;

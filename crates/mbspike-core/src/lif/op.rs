@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor};
 
 use super::cpu::{LifForward, LifGrad, lif_backward, lif_forward};
+use super::operation::{Lif, pooled_dims};
 use super::{Decay, LifParams};
 use crate::activity::Counts;
 use crate::cuda::FUSED_POOL_SIZES;
@@ -162,32 +163,7 @@ fn planes(dims: &[usize], size: usize) -> Result<(usize, (usize, usize))> {
     }
 }
 
-/// The shape after pooling.
-fn pooled_dims(dims: &[usize], size: usize) -> Vec<usize> {
-    let mut dims = dims.to_vec();
-    dims.iter_mut().rev().take(2).for_each(|side| *side /= size);
-    dims
-}
-
-/// The operation of fixed time constant.
-pub(super) struct Lif {
-    pub(super) params: LifParams,
-    /// Whether the membranes follow the spikes along the time axis; not with pooling.
-    pub(super) with_v: bool,
-    pub(super) average_pool: Option<usize>,
-    pub(super) counts: Option<(Counts, usize)>,
-}
-
 impl Lif {
-    /// The shape of what it gives for inputs of shape `dims`.
-    pub(super) fn out_dims(&self, dims: &[usize]) -> Vec<usize> {
-        let mut dims = pooled_dims(dims, self.average_pool.unwrap_or(1));
-        if self.with_v {
-            dims[0] *= 2;
-        }
-        dims
-    }
-
     fn forward<T: Real>(&self, x_seq: &[T], v_init: &[T], dims: &[usize]) -> Result<Vec<T>> {
         let n = x_seq.len();
         let mut out = vec![T::zero(); if self.with_v { 2 * n } else { n }];

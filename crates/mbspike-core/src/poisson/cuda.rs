@@ -4,7 +4,7 @@ use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::PushKernelArg;
 use candle_core::{CudaStorage, Layout, Shape};
 
-use super::EncodeBatch;
+use super::batch::EncodeBatch;
 use crate::cuda::{config, function, size, view};
 use crate::philox::{GROUP, LANES};
 

@@ -5,7 +5,7 @@ use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::PushKernelArg;
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, DType, Layout, Shape};
 
-use super::{Pool2d, PoolKind};
+use super::kind::{Pool2d, PoolKind};
 use crate::cuda::{Element, Window, config, function, size, view};
 
 fn window(op: &Pool2d, dims: &[usize]) -> candle_core::Result<Window> {

@@ -8,8 +8,9 @@ use mbspike_core::cuda::{
 use mbspike_core::lif::{LifForward, LifGrad, levels_of, lif_backward, lif_forward};
 use mbspike_core::philox::{Domain, Place, Stream};
 use mbspike_core::pool::{PoolKind, pool2d};
-use mbspike_core::{Decay, LifParams, Reset, Shift, Surrogate, n_subnormal, round_to_bf16};
+use mbspike_core::{Decay, LifParams, Reset, Shift, Surrogate, n_subnormal};
 
+use crate::elements::{Bf16, Element, from, to, uniform};
 use crate::golden_files::{Golden, assert_close, assert_close_to_largest};
 use crate::host::Launch;
 
@@ -25,63 +26,6 @@ const SURROGATES: [Surrogate; 7] = [
 ];
 const SIZES: [usize; 4] = [1, 7, 33, 257];
 const STEPS: [usize; 5] = [1, 10, 64, 65, 130];
-
-/// An element type of the kernels; arithmetic is in f32.
-trait Element: Copy + 'static {
-    const NAME: &'static str;
-    const BITS_OF_ONE: u64;
-    fn of(x: f32) -> Self;
-    fn get(self) -> f32;
-}
-
-impl Element for f32 {
-    const NAME: &'static str = "f32";
-    const BITS_OF_ONE: u64 = 24;
-    fn of(x: f32) -> Self {
-        x
-    }
-    fn get(self) -> f32 {
-        self
-    }
-}
-
-/// The bits of a bf16.
-#[derive(Clone, Copy, PartialEq, Debug)]
-#[repr(transparent)]
-struct Bf16(u16);
-
-impl Element for Bf16 {
-    const NAME: &'static str = "bf16";
-    const BITS_OF_ONE: u64 = 8;
-    fn of(x: f32) -> Self {
-        let mut rounded = [x];
-        round_to_bf16(&mut rounded);
-        Self((rounded[0].to_bits() >> 16) as u16)
-    }
-    fn get(self) -> f32 {
-        f32::from_bits(u32::from(self.0) << 16)
-    }
-}
-
-fn to<E: Element>(values: &[f32]) -> Vec<E> {
-    values.iter().map(|x| E::of(*x)).collect()
-}
-
-fn from<E: Element>(values: &[E]) -> Vec<f32> {
-    values.iter().map(|x| x.get()).collect()
-}
-
-/// `n` numbers in `low..high` that bf16 can say.
-fn uniform(n: usize, sample: u32, low: f32, high: f32) -> Vec<f32> {
-    let place = Place { sample, ..Place::default() };
-    let mut values = vec![0.0; n];
-    Stream::new(6, Domain::Simulate, place).fill_uniform(&mut values);
-    for u in &mut values {
-        *u = low + (high - low) * *u;
-    }
-    round_to_bf16(&mut values);
-    values
-}
 
 /// Every surrogate, reset and width, with the other parameters varied along the way.
 fn all_params() -> impl Iterator<Item = LifParams> {

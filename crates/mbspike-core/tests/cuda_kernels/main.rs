@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 #![expect(unsafe_code, reason = "loads a library and calls it")]
 
+mod elements;
 #[path = "../golden_files/mod.rs"]
 mod golden_files;
 mod host;

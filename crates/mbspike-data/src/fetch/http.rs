@@ -8,7 +8,7 @@ use fs_err::OpenOptions;
 use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
 
-use super::FetchEvent;
+use super::event::FetchEvent;
 use crate::catalog::Download;
 use crate::verify::md5_of;
 

@@ -1,6 +1,7 @@
 //! Downloads of datasets, as their authors publish them. The network needs the feature `download`;
 //! checking and unpacking files that were brought by hand does not.
 
+mod event;
 #[cfg(feature = "download")]
 mod http;
 
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use fs_err::File;
 use serde::Serialize;
+
+pub use event::FetchEvent;
 
 use crate::archive::{Limits, extract};
 use crate::catalog::{DatasetName, Download};
@@ -21,37 +24,6 @@ pub struct Fetched {
     pub name: DatasetName,
     /// The folder that now holds it.
     pub folder: PathBuf,
-}
-
-/// What [`fetch`] tells while it goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FetchEvent<'a> {
-    /// `n_done` bytes of a file are here, of `n_bytes` if that is known.
-    Progress {
-        /// The file.
-        file: &'a str,
-        /// Bytes that are here.
-        n_done: u64,
-        /// Bytes in all.
-        n_bytes: Option<u64>,
-    },
-    /// A connection was lost; the download goes on from where it was.
-    Retry {
-        /// The file.
-        file: &'a str,
-        /// What happened.
-        reason: &'a str,
-    },
-    /// A file is whole and has the published checksum.
-    Whole {
-        /// The file.
-        file: &'a str,
-    },
-    /// An archive is being unpacked.
-    Unpack {
-        /// The file.
-        file: &'a str,
-    },
 }
 
 /// Brings a dataset into `folder`, which is made if it is not there, in its published format.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::{Labelled, Parts, Samples};
+use super::labelled::{Labelled, Samples};
+use super::split::Parts;
 use crate::npy::{Array, Kind, Npz, read_npy};
 use crate::{DatasetConfig, Error, Result};
 

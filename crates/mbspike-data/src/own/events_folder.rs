@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Labelled, Parts, Samples, folders_in, two_folders};
+use super::folders::{folders_in, two_folders};
+use super::labelled::{Labelled, Samples};
+use super::split::Parts;
 use crate::{DatasetConfig, Error, Recording, Result, read_recording, recordings_in};
 
 pub(super) fn load(path: &Path, config: &DatasetConfig) -> Result<Parts> {

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Labelled, Parts, Samples};
+use super::labelled::{Labelled, Samples};
+use super::split::Parts;
 use crate::idx::{read_images, read_labels};
 use crate::{DatasetConfig, Error, Result};
 

@@ -6,7 +6,9 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader, Limits};
 use rayon::prelude::*;
 
-use super::{Labelled, Parts, Samples, folders_in, two_folders};
+use super::folders::{folders_in, two_folders};
+use super::labelled::{Labelled, Samples};
+use super::split::Parts;
 use crate::{DatasetConfig, Error, Result};
 
 /// Endings of pictures.

@@ -9,7 +9,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Labelled, OwnKind, Parts, Samples};
+use super::kind::OwnKind;
+use super::labelled::{Labelled, Samples};
+use super::split::Parts;
 use crate::{DatasetConfig, Error, Result};
 
 /// A series of numbers with a class.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mbspike_core::philox::{Domain, Place, Stream};
 
-use super::Labelled;
+use super::labelled::Labelled;
 use crate::{DatasetConfig, Error, Result, SampleSet, Split};
 
 /// The most classes that labels tell apart.
@@ -224,7 +224,8 @@ fn choose(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{OwnKind, Samples};
+    use super::super::OwnKind;
+    use super::super::labelled::Samples;
     use super::*;
 
     fn own() -> DatasetConfig {

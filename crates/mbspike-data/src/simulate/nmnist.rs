@@ -143,7 +143,7 @@ pub fn simulate_nmnist(
         let mut hasher = Md5::new();
         hasher.update(&images.images[..n * SIDE * SIDE]);
         hasher.update(&images.labels[..n]);
-        let md5 = crate::verify::hexadecimal(&hasher.finalize());
+        let md5 = hex::encode(hasher.finalize());
         table.insert(format!("{key}_images_md5"), md5.into());
         let folder = if images.split == Split::Train { "Train" } else { "Test" };
         jobs.extend((0..n).map(|i| Job {

@@ -34,6 +34,29 @@ pub(crate) struct Entry {
     pub(crate) node: Node,
 }
 
+/// The dotted key and the value of an argument `key=value`. Parts of the key may stand in quotes, as in a
+/// file: `sweep."neuron.bits"` is `sweep.neuron.bits`.
+pub(crate) fn key_and_value(argument: &str) -> Option<(String, &str)> {
+    let (key, value) = argument.split_once('=')?;
+    let key = key.trim();
+    let unquoted = || {
+        let entry = format!("{key} = 0");
+        let table = DeTable::parse(&entry).ok()?.into_inner();
+        let mut parts = vec![];
+        let mut here = &table;
+        loop {
+            let (part, value) = here.iter().next()?;
+            parts.push(part.get_ref().to_string());
+            match value.get_ref() {
+                DeValue::Table(inner) => here = inner,
+                _ => return Some(parts.join(".")),
+            }
+        }
+    };
+    let key = key.contains(['"', '\'']).then(unquoted).flatten().unwrap_or_else(|| key.to_owned());
+    Some((key, value.trim()))
+}
+
 impl Node {
     /// Parses a file's text.
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
@@ -48,10 +71,9 @@ impl Node {
     pub(crate) fn apply_argument(&mut self, argument: &str) -> Result<(), ConfigError> {
         let source = Arc::new(Source::Argument(argument.to_owned()));
         let origin = Origin { source: Arc::clone(&source), span: 0..0 };
-        let Some((key, text)) = argument.split_once('=') else {
+        let Some((key, text)) = key_and_value(argument) else {
             return Err(ConfigError::new(origin, "expected key=value"));
         };
-        let text = text.trim();
         let value = match DeValue::parse(text) {
             Ok(value) => value_of(value.into_inner(), 0..0, &source)?,
             Err(_) if is_bare_word(text) => Value::String(text.to_owned()),
@@ -60,7 +82,7 @@ impl Node {
                 return Err(ConfigError::new(origin, message));
             }
         };
-        self.set(key.trim(), Self { value, origin })
+        self.set(&key, Self { value, origin })
     }
 
     /// Puts `node` at a dotted key, below tables that are made where they are missing.

@@ -10,9 +10,9 @@ use mbspike_lif::check::{check, check_batch, is_single};
 use mbspike_lif::optim::OptimizerConfig;
 use mbspike_lif::schedule::Schedule;
 
-use super::Config;
 use super::document::Node;
 use super::origin::ConfigError;
+use super::settings::Config;
 use crate::machine::Machine;
 use crate::memory;
 

@@ -94,7 +94,7 @@ pub fn estimate(
     Ok(Some(runs))
 }
 
-/// The counts in the run's folder if they are of as many samples as wanted; else counts and keeps
+/// The counts in the run's folder if they are of its weights and of as many samples as wanted; else counts and keeps
 /// them. `None` if `stop` was set on the way.
 fn counts_of(
     folder: &Path,
@@ -104,7 +104,9 @@ fn counts_of(
     stop: &AtomicBool,
 ) -> Result<Option<OperationCounts>, Error> {
     let n_wanted = n_samples.unwrap_or(usize::MAX).min(summary.dataset.n_test);
-    if let Some(counts) = read_counts(folder)?
+    // Those of the file, whatever the record says: the network that is counted is the one there.
+    let weights = checkpoint::checksum_of_weights(folder)?;
+    if let Some(counts) = read_counts(folder, weights.as_deref())?
         && counts.n_samples == n_wanted as u64
     {
         return Ok(Some(counts));
@@ -130,6 +132,6 @@ fn counts_of(
         observer.on_count(&summary.id, index + 1, loader.n_batches());
     }
     let _lock = Lock::wait(folder)?;
-    write_counts(folder, counter.counts())?;
+    write_counts(folder, weights.as_deref(), counter.counts())?;
     Ok(Some(counter.counts().clone()))
 }

@@ -1,10 +1,11 @@
 //! Weights and runs in and out: what other programs trained becomes a run, and a run becomes what
 //! they read.
 
+mod error;
 mod place;
 mod tensors;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mbspike_core::DeviceName;
 use mbspike_lif::Network;
@@ -15,60 +16,9 @@ use crate::folder;
 use crate::run::CONFIG_FILE;
 use crate::sweep::Sweep;
 
+pub use error::Error;
 pub use place::{Placed, Placement, place};
 pub use tensors::{NamedTensor, read_tensors, write_tensors};
-
-/// What exchanging weights can fail with.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A file could not be read or written; the message names it.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// A config could not be read.
-    #[error(transparent)]
-    Config(#[from] crate::sweep::Error),
-    /// A run's folder could not be read.
-    #[error(transparent)]
-    Run(Box<crate::Error>),
-    /// A config could not be written as TOML.
-    #[error("a config cannot be written as TOML")]
-    Write(#[from] toml::ser::Error),
-    /// A network refused something.
-    #[error(transparent)]
-    Network(#[from] mbspike_lif::Error),
-    /// The device to compute on is not there.
-    #[error(transparent)]
-    Device(#[from] mbspike_core::Error),
-    /// A checkpoint could not be saved or loaded.
-    #[error(transparent)]
-    Checkpoint(#[from] checkpoint::Error),
-    /// The tensor library's own error.
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
-    /// A file of tensors is damaged or of another format.
-    #[error("{}: {message}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// The config is a sweep.
-    #[error("{}: it describes {n} runs; give one with `--set`, or take out [sweep]", path.display())]
-    Several {
-        /// The config.
-        path: PathBuf,
-        /// The runs it describes.
-        n: usize,
-    },
-    /// Tensors do not fit a network.
-    #[error("the weights do not fit the config's network: {0}")]
-    Place(String),
-    /// A folder already holds something.
-    #[error("{}: the folder is not empty; choose another --out", .0.display())]
-    NotEmpty(PathBuf),
-}
 
 /// The config of one run, from a config file with `settings` as of `--set`.
 ///

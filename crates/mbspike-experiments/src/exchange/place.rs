@@ -6,7 +6,8 @@ use candle_core::{D, DType, Tensor};
 use mbspike_lif::{Network, Parameter};
 use serde::Serialize;
 
-use super::{Error, NamedTensor};
+use super::error::Error;
+use super::tensors::NamedTensor;
 
 /// How tensors are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -7,7 +7,7 @@ use candle_core::pickle::{PthTensors, TensorInfo, read_pth_tensor_info};
 use candle_core::{DType, Device, Tensor};
 use mbspike_lif::Network;
 
-use super::Error;
+use super::error::Error;
 use crate::config::Config;
 
 /// A tensor and its name in a file.

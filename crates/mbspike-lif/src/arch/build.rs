@@ -1,45 +1,48 @@
 //! From the notation to the graph.
 
-use super::parse::Span;
-use super::{Arch, ArchError, ConvLayer, Join, Layer, PoolKind};
+use mbspike_core::pool::PoolKind;
+
+use super::error::ArchError;
+use super::layer::{ConvLayer, Join, Layer};
+use super::notation::{Span, notation};
 use crate::graph::{
     Add, Conv, Dense, Dropout, Graph, GraphBuilder, GraphError, Misfit, Neurons, NodeId, Norm, Op,
     Output, Pooling, Vote,
 };
-use crate::neuron::LearnedBy;
-use crate::{NeuronConfig, Readout, Result, Shape};
+use crate::{Readout, Shape};
 
 /// The graph of an architecture and the shape behind each of its layers; neurons are placeholders.
 pub(super) fn build(
-    arch: &Arch,
+    input: Shape,
+    layers: &[Layer],
     bias: bool,
     readout: Readout,
-) -> std::result::Result<(Graph, Vec<Shape>), ArchError> {
-    let (text, spans) = arch.notation();
-    of_text(&text, arch, &spans, bias, readout)
+) -> Result<(Graph, Vec<Shape>), ArchError> {
+    let (text, spans) = notation(input, layers);
+    of_text(&text, input, layers, &spans, bias, readout)
 }
 
 /// [`build`] of an architecture whose parts stand at `spans` of `text`: the input, then the layers, each
 /// before those inside it.
 pub(super) fn of_text(
     text: &str,
-    arch: &Arch,
+    input: Shape,
+    layers: &[Layer],
     spans: &[Span],
     bias: bool,
     readout: Readout,
-) -> std::result::Result<(Graph, Vec<Shape>), ArchError> {
-    let graph =
-        GraphBuilder::new(arch.input).map_err(|error| at(text, &spans[0], &error.misfit))?;
+) -> Result<(Graph, Vec<Shape>), ArchError> {
+    let graph = GraphBuilder::new(input).map_err(|error| at(text, &spans[0], &error.misfit))?;
     let mut build = Build { text, spans, next: 1, graph, bias, readout };
     let mut shapes = vec![];
     let mut here = build.graph.input();
     let mut done = false;
-    for (i, layer) in arch.layers.iter().enumerate() {
+    for (i, layer) in layers.iter().enumerate() {
         let span = build.spans[build.next].clone();
-        check_order(text, &span, layer, i.checked_sub(1).map(|i| &arch.layers[i]))?;
+        check_order(text, &span, layer, i.checked_sub(1).map(|i| &layers[i]))?;
         done |= matches!(layer, Layer::Output { .. });
-        let before = i.checked_sub(1).map(|i| &arch.layers[i]);
-        here = build.layer(layer, [before, arch.layers.get(i + 1)], here, true)?;
+        let before = i.checked_sub(1).map(|i| &layers[i]);
+        here = build.layer(layer, [before, layers.get(i + 1)], here, true)?;
         shapes.push(build.graph.node(here).shape());
     }
     let fail = |expected: &str| ArchError {
@@ -54,28 +57,6 @@ pub(super) fn of_text(
     }
     let graph = build.graph.finish().map_err(|error| fail(&error.misfit.expected))?;
     Ok((graph, shapes))
-}
-
-/// Gives each node of neurons the parameters that `of` says for it.
-pub(super) fn with_neurons(
-    mut graph: Graph,
-    of: impl Fn(&str) -> Result<NeuronConfig>,
-) -> Result<Graph> {
-    let names: Vec<String> = graph.neurons().map(|(id, _)| graph.node(id).name.clone()).collect();
-    let n = names.len();
-    graph.set_neurons(|i, neurons| {
-        let config = of(&names[i])?;
-        let mut params = config.params(i, n)?;
-        if neurons.sends_membrane {
-            params.lif.reset = mbspike_core::Reset::None {};
-        }
-        neurons.params = params;
-        let by = |learned: bool| -> Option<LearnedBy> { learned.then_some(config.learned_by) };
-        neurons.learned_tau = by(config.learnable_tau);
-        neurons.learned_threshold = by(config.learnable_threshold);
-        Ok(())
-    })?;
-    Ok(graph)
 }
 
 /// The error that a part does not fit.
@@ -95,7 +76,7 @@ fn check_order(
     span: &Span,
     layer: &Layer,
     before: Option<&Layer>,
-) -> std::result::Result<(), ArchError> {
+) -> Result<(), ArchError> {
     let fail = |context: &str, expected: &str| Err(at(text, span, &Misfit::new(context, expected)));
     match (before, layer) {
         (Some(Layer::Output { .. }), Layer::Vote { .. })
@@ -126,7 +107,7 @@ struct Build<'a> {
     readout: Readout,
 }
 
-type Built<T> = std::result::Result<T, ArchError>;
+type Built<T> = Result<T, ArchError>;
 
 impl Build<'_> {
     /// Adds a layer that reads node `here`; gives the node that it ends with. Neurons come after batch

@@ -49,9 +49,14 @@
 
 mod build;
 mod error;
+mod from_tables;
+mod layer;
+mod neurons;
+mod notation;
 mod parse;
 mod presets;
 mod table;
+mod to_tables;
 
 use std::fmt;
 use std::str::FromStr;
@@ -59,202 +64,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use error::ArchError;
+pub use layer::{ConvLayer, Join, Layer};
 pub use mbspike_core::pool::PoolKind;
 pub use table::{LayerKind, LayerTable, NamedPadding, Reads, TablePadding};
 
+use notation::notation;
+
 use crate::graph::Graph;
-use crate::{NeuronConfig, Readout, Result};
-
-/// The size of a feature map at one time step; a layer of `n` neurons without a map is `1x1xn`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Shape {
-    /// Channels C.
-    pub channels: usize,
-    /// Rows H.
-    pub height: usize,
-    /// Columns W.
-    pub width: usize,
-}
-
-impl Shape {
-    /// `C · H · W`.
-    pub fn n_elements(self) -> usize {
-        self.channels * self.height * self.width
-    }
-}
-
-/// `34x34x2`: height, width, channels, as in the notation.
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}x{}", self.height, self.width, self.channels)
-    }
-}
-
-/// A size as in the notation; one channel may be left out.
-impl FromStr for Shape {
-    type Err = ArchError;
-
-    fn from_str(text: &str) -> std::result::Result<Self, ArchError> {
-        parse::shape(text)
-    }
-}
-
-/// A convolution of the notation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConvLayer {
-    /// Output channels; `None` for a depthwise convolution, which keeps the number.
-    pub channels: Option<usize>,
-    /// Height and width of the kernel.
-    pub kernel: usize,
-    /// Steps between outputs.
-    pub stride: usize,
-    /// Steps between the kernel's taps.
-    pub dilation: usize,
-    /// Groups of channels; not used for a depthwise convolution.
-    pub groups: usize,
-    /// Whether there is no padding; otherwise `dilation · (kernel − 1) / 2` zeros on each side keep the
-    /// size (at stride 1).
-    pub valid: bool,
-    /// Whether neurons follow.
-    pub spiking: bool,
-}
-
-impl ConvLayer {
-    /// `8c5`.
-    pub fn new(channels: usize, kernel: usize) -> Self {
-        Self {
-            channels: Some(channels),
-            kernel,
-            stride: 1,
-            dilation: 1,
-            groups: 1,
-            valid: false,
-            spiking: true,
-        }
-    }
-
-    /// `8c5v`.
-    pub fn valid(channels: usize, kernel: usize) -> Self {
-        Self { valid: true, ..Self::new(channels, kernel) }
-    }
-}
-
-/// What a residual block adds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Join {
-    /// Spikes to spikes, as SEW-ResNet.
-    Spikes,
-    /// Currents, before the neurons.
-    Currents,
-}
-
-/// One layer of the notation, or of a table.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Layer {
-    /// `8c5`, `8c5v`, `8c3s2`, `dw3`: a convolution, followed by neurons.
-    Conv(ConvLayer),
-    /// `bn`: batch normalization of the layer before it, before its neurons.
-    BatchNorm,
-    /// `2a`, `2m`, `2s`: pooling with stride equal to the window.
-    Pool {
-        /// Average, maximum or sum.
-        kind: PoolKind,
-        /// Height and width of the window.
-        size: usize,
-    },
-    /// `512`, `128r`, `512l`: a dense layer, followed by neurons.
-    Dense {
-        /// Its neurons.
-        neurons: usize,
-        /// Whether its neurons hear each other a step later.
-        recurrent: bool,
-        /// Whether neurons follow.
-        spiking: bool,
-    },
-    /// `lif`: neurons.
-    Neurons,
-    /// `res(…)`, `resc(…)`: a block whose input is added to what it makes of it.
-    Residual {
-        /// What is added.
-        join: Join,
-        /// The layers inside.
-        body: Vec<Layer>,
-        /// The layers of the shortcut; none where the input itself is added.
-        shortcut: Vec<Layer>,
-    },
-    /// `dp0.5`: dropout.
-    Dropout {
-        /// The probability, in `0..1`, that an element is dropped.
-        p: f64,
-    },
-    /// `10o`: the dense output layer, followed by neurons.
-    Output {
-        /// Its neurons.
-        neurons: usize,
-    },
-    /// `vote10`: the mean of each group of outputs.
-    Vote {
-        /// Outputs in a group.
-        group: usize,
-    },
-    /// A layer of a table, `[[network.layer]]`; the notation has no such part.
-    Table(Box<LayerTable>),
-}
-
-impl Layer {
-    /// `512`.
-    pub fn dense(neurons: usize) -> Self {
-        Self::Dense { neurons, recurrent: false, spiking: true }
-    }
-}
-
-fn join(layers: &[Layer]) -> String {
-    layers.iter().map(ToString::to_string).collect::<Vec<_>>().join("-")
-}
-
-impl fmt::Display for Layer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Conv(conv) => {
-                match conv.channels {
-                    Some(channels) => write!(f, "{channels}c{}", conv.kernel)?,
-                    None => write!(f, "dw{}", conv.kernel)?,
-                }
-                for (letter, n) in [('s', conv.stride), ('d', conv.dilation), ('g', conv.groups)] {
-                    if n != 1 {
-                        write!(f, "{letter}{n}")?;
-                    }
-                }
-                f.write_str(if conv.valid { "v" } else { "" })?;
-                f.write_str(if conv.spiking { "" } else { "l" })
-            }
-            Self::BatchNorm => f.write_str("bn"),
-            Self::Pool { kind: PoolKind::Average, size } => write!(f, "{size}a"),
-            Self::Pool { kind: PoolKind::Max, size } => write!(f, "{size}m"),
-            Self::Pool { kind: PoolKind::Sum, size } => write!(f, "{size}s"),
-            Self::Dense { neurons, recurrent, spiking } => {
-                let recurrent = if *recurrent { "r" } else { "" };
-                write!(f, "{neurons}{recurrent}{}", if *spiking { "" } else { "l" })
-            }
-            Self::Neurons => f.write_str("lif"),
-            Self::Residual { join: kind, body, shortcut } => {
-                let name = match kind {
-                    Join::Spikes => "res",
-                    Join::Currents => "resc",
-                };
-                write!(f, "{name}({}", join(body))?;
-                if !shortcut.is_empty() {
-                    write!(f, "|{}", join(shortcut))?;
-                }
-                f.write_str(")")
-            }
-            Self::Dropout { p } => write!(f, "dp{p}"),
-            Self::Output { neurons } => write!(f, "{neurons}o"),
-            Self::Vote { group } => write!(f, "vote{group}"),
-            Self::Table(table) => write!(f, "<{}>", table.title()),
-        }
-    }
-}
+use crate::{NeuronConfig, Readout, Result, Shape};
 
 /// A network architecture; the notation is described in the [module](self) text.
 ///
@@ -302,7 +119,7 @@ impl Arch {
 
     /// The architecture of a graph that was built by hand, as tables, its neurons with it.
     pub fn of_graph(graph: &Graph) -> Self {
-        let layers = table::of_graph(graph).into_iter();
+        let layers = to_tables::of_graph(graph).into_iter();
         let layers = layers.map(|table| Layer::Table(Box::new(table))).collect();
         Self { input: graph.input_shape(), layers }
     }
@@ -323,10 +140,10 @@ impl Arch {
     /// If a layer does not fit what comes before it, or a neuron's parameter is out of range.
     pub fn graph(&self, neuron: &NeuronConfig, bias: bool, readout: Readout) -> Result<Graph> {
         let graph = match self.tables() {
-            Some(tables) => return table::build(self.input, &tables, neuron, bias, readout),
-            None => build::build(self, bias, readout)?.0,
+            Some(tables) => return from_tables::build(self.input, &tables, neuron, bias, readout),
+            None => build::build(self.input, &self.layers, bias, readout)?.0,
         };
-        build::with_neurons(graph, |_| Ok(neuron.clone()))
+        neurons::with_neurons(graph, |_| Ok(neuron.clone()))
     }
 
     /// Classes that the network tells apart: its outputs, or its groups of outputs where it votes.
@@ -359,14 +176,14 @@ impl Arch {
         if self.tables().is_some() {
             let graph = self.graph(&NeuronConfig::new(1), false, Readout::default());
             let graph = graph.map_err(|error| {
-                let text = self.notation().0;
+                let text = notation(self.input, &self.layers).0;
                 let expected = "layers that fit".to_owned();
                 let length = text.len();
                 ArchError { text, position: 0, length, found: error.to_string(), expected }
             })?;
             return Ok(graph.nodes()[1..].iter().map(crate::graph::Node::shape).collect());
         }
-        Ok(build::build(self, false, Readout::default())?.1)
+        Ok(build::build(self.input, &self.layers, false, Readout::default())?.1)
     }
 
     /// Layers of neurons; 0 where the layers do not fit each other.
@@ -384,48 +201,12 @@ impl Arch {
         let graph = self.graph(&NeuronConfig::new(1), bias, Readout::default())?;
         Ok(graph.parameter_counts().into_iter().map(|(_, n)| n).collect())
     }
-
-    /// The canonical notation and where each part, the input first and the parts of a block after it,
-    /// stands in it.
-    fn notation(&self) -> (String, Vec<parse::Span>) {
-        let Shape { channels, height, width } = self.input;
-        let mut text = match (channels, height) {
-            (1, 1) => width.to_string(),
-            (1, _) => format!("{height}x{width}"),
-            _ => self.input.to_string(),
-        };
-        let mut spans = Vec::with_capacity(self.layers.len() + 1);
-        spans.push(0..text.len());
-        for layer in &self.layers {
-            text.push('-');
-            push_spans(layer, text.len(), &mut spans);
-            text.push_str(&layer.to_string());
-        }
-        (text, spans)
-    }
-}
-
-/// Where a layer that starts at byte `start`, and the layers inside it, stand.
-fn push_spans(layer: &Layer, start: usize, spans: &mut Vec<parse::Span>) {
-    spans.push(start..start + layer.to_string().len());
-    if let Layer::Residual { join, body, shortcut } = layer {
-        let name = match join {
-            Join::Spikes => "res(",
-            Join::Currents => "resc(",
-        };
-        let mut at = start + name.len();
-        for inner in body.iter().chain(shortcut) {
-            push_spans(inner, at, spans);
-            // And a `-` or `|`.
-            at += inner.to_string().len() + 1;
-        }
-    }
 }
 
 /// The canonical notation; parsing it gives the same architecture.
 impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.notation().0)
+        f.pad(&notation(self.input, &self.layers).0)
     }
 }
 
@@ -433,9 +214,9 @@ impl FromStr for Arch {
     type Err = ArchError;
 
     fn from_str(text: &str) -> std::result::Result<Self, ArchError> {
-        let (arch, spans) = parse::parse(text)?;
-        build::of_text(text, &arch, &spans, false, Readout::default())?;
-        Ok(arch)
+        let (input, layers, spans) = parse::parse(text)?;
+        build::of_text(text, input, &layers, &spans, false, Readout::default())?;
+        Ok(Self { input, layers })
     }
 }
 

@@ -1,11 +1,13 @@
 //! The syntax of the notation. Whether the layers fit each other is the business of `build`.
 
-use std::ops::Range;
+use std::str::FromStr;
 
-use super::{Arch, ArchError, ConvLayer, Join, Layer, PoolKind, Shape};
+use mbspike_core::pool::PoolKind;
 
-/// A range of bytes in the notation.
-pub(super) type Span = Range<usize>;
+use super::error::ArchError;
+use super::layer::{ConvLayer, Join, Layer};
+use super::notation::Span;
+use crate::Shape;
 
 const LAYER: &str =
     "a layer such as `8c5`, `2a`, `2m`, `bn`, `512`, `128r`, `res(…)`, `dp0.5`, `10o` or `vote10`";
@@ -14,7 +16,7 @@ const MAX_DEPTH: usize = 16;
 
 /// Reads the notation; the spans are those of the input and of each layer, a block before the layers
 /// inside it.
-pub(super) fn parse(text: &str) -> Result<(Arch, Vec<Span>), ArchError> {
+pub(super) fn parse(text: &str) -> Result<(Shape, Vec<Layer>, Vec<Span>), ArchError> {
     let mut cursor = Cursor { text, position: 0, spans: vec![], depth: 0 };
     let input = cursor.input()?;
     cursor.spans.push(0..cursor.position);
@@ -26,17 +28,21 @@ pub(super) fn parse(text: &str) -> Result<(Arch, Vec<Span>), ArchError> {
         }
         layers.push(cursor.layer()?);
     }
-    Ok((Arch { input, layers }, cursor.spans))
+    Ok((input, layers, cursor.spans))
 }
 
-/// Reads a size, `32x32x3`.
-pub(super) fn shape(text: &str) -> Result<Shape, ArchError> {
-    let mut cursor = Cursor { text, position: 0, spans: vec![], depth: 0 };
-    let shape = cursor.input()?;
-    if cursor.position < text.len() {
-        return Err(cursor.error("the end of the input"));
+/// A size as in the notation; one channel may be left out.
+impl FromStr for Shape {
+    type Err = ArchError;
+
+    fn from_str(text: &str) -> Result<Self, ArchError> {
+        let mut cursor = Cursor { text, position: 0, spans: vec![], depth: 0 };
+        let shape = cursor.input()?;
+        if cursor.position < text.len() {
+            return Err(cursor.error("the end of the input"));
+        }
+        Ok(shape)
     }
-    Ok(shape)
 }
 
 struct Cursor<'a> {

@@ -6,6 +6,7 @@
 //! share sums its own gradients, and the sums of the shares are added in order, so that results do
 //! not depend on the number of threads.
 
+mod batch;
 mod packed;
 mod plan;
 mod sample;
@@ -18,9 +19,10 @@ use rayon::prelude::*;
 
 pub(crate) use plan::Plan;
 
+use self::batch::Batch;
 use self::packed::PackedStage;
 use self::sample::Workspace;
-use self::share::{Batch, Share};
+use self::share::Share;
 use crate::{Activity, Loss, Parameter, Prediction, Result, StepKey, StepOutput};
 
 /// Shares of a batch: enough to keep many threads busy to the end.

@@ -8,9 +8,9 @@ use mbspike_core::dense::nonzeros;
 use mbspike_core::lif::{lif_backward_from_h, lif_forward_keep_h};
 use mbspike_core::{Real, Result, copy_carried, round_to_bf16};
 
+use super::batch::Batch;
 use super::packed::{PackedStage, StageGradient};
 use super::plan::{Plan, PlannedStage, Stage};
-use super::share::Batch;
 use crate::{Activity, Loss, PoolKind, PositionActivity, StepKey, dropout};
 
 /// Working memory of one stage, for the steps of one segment.

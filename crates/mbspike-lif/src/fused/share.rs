@@ -1,20 +1,10 @@
 use std::ops::Range;
 
+use super::batch::Batch;
 use super::packed::{PackedStage, StageGradient};
 use super::plan::Plan;
 use super::sample::Workspace;
-use crate::{Activity, Loss, StepKey};
-
-/// A batch as the shares see it.
-#[expect(clippy::struct_field_names, reason = "`batch_size` has this name everywhere")]
-pub(super) struct Batch<'a> {
-    /// `[T, B, C, H, W]`.
-    pub(super) x: &'a [f32],
-    pub(super) n_steps: usize,
-    pub(super) batch_size: usize,
-    /// Targets `[B, n_classes]`, loss and key of a training step.
-    pub(super) training: Option<(&'a [f32], Loss, StepKey)>,
-}
+use crate::Activity;
 
 /// Some consecutive samples of a batch and what they came to.
 #[derive(Debug, Default)]

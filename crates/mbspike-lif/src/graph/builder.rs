@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::node::Input;
+use super::node::{Input, NodeKind};
 use super::{Extent, Graph, GraphError, Misfit, Node, NodeId, Op};
 use crate::Shape;
 
@@ -66,7 +66,7 @@ impl GraphBuilder {
         name: Option<&str>,
     ) -> Result<NodeId, GraphError> {
         let mut op = op.into();
-        let prefix = op.operation().prefix();
+        let prefix = op.operation().kind().prefix();
         let name = match name {
             Some(name) => name.to_owned(),
             None => loop {
@@ -101,7 +101,8 @@ impl GraphBuilder {
             self.n_dropouts += 1;
         }
         let of_inputs: Vec<Extent> = inputs.iter().map(|id| self.nodes[*id].extent).collect();
-        let reads: Vec<&Op> = inputs.iter().map(|id| &self.nodes[*id].op).collect();
+        let kind = |id: &NodeId| self.nodes[*id].op.operation().kind();
+        let reads: Vec<NodeKind> = inputs.iter().map(kind).collect();
         let extent = match op.operation().extent(&of_inputs, &reads) {
             Ok(extent) => extent,
             Err(misfit) => return fail(misfit),

@@ -30,77 +30,26 @@
 //! ```
 
 mod builder;
+mod extent;
+mod misfit;
 mod node;
+mod op;
 mod weights;
 
-use std::fmt;
-
 pub use builder::GraphBuilder;
-pub(crate) use node::Operation;
+pub use extent::Extent;
+pub use misfit::{GraphError, Misfit};
 pub use node::{
     Add, Conv, Dense, Dropout, Flatten, Input, Neurons, Norm, Output, Pooling, Role, Start,
     Variable, Vote,
 };
+pub use op::Op;
 pub use weights::Weights;
 
 use crate::Shape;
 
 /// The place of a node in its graph.
 pub type NodeId = usize;
-
-/// What a node computes.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Op {
-    /// What the network is fed.
-    Input(Input),
-    /// A convolution.
-    Conv(Conv),
-    /// A dense layer, which flattens the map it reads.
-    Dense(Dense),
-    /// Batch normalization over steps and samples.
-    Norm(Norm),
-    /// Neurons, with their recurrent edge where they have one.
-    Neurons(Neurons),
-    /// Average, maximum or sum pooling.
-    Pool(Pooling),
-    /// A map becomes a row.
-    Flatten(Flatten),
-    /// Dropout with one mask over time.
-    Dropout(Dropout),
-    /// The sum of two or more nodes, of spikes or of currents.
-    Add(Add),
-    /// From a sequence of spikes or membranes to scores.
-    Output(Output),
-    /// Scores are averaged in groups.
-    Vote(Vote),
-}
-
-impl Op {
-    pub(crate) fn operation(&self) -> &dyn Operation {
-        match self {
-            Self::Input(op) => op,
-            Self::Conv(op) => op,
-            Self::Dense(op) => op,
-            Self::Norm(op) => op,
-            Self::Neurons(op) => op,
-            Self::Pool(op) => op,
-            Self::Flatten(op) => op,
-            Self::Dropout(op) => op,
-            Self::Add(op) => op,
-            Self::Output(op) => op,
-            Self::Vote(op) => op,
-        }
-    }
-}
-
-/// What a node sends at each step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
-    /// Its size.
-    pub shape: Shape,
-    /// Whether it is a map `[C, H, W]`, or a row `[N]`.
-    pub is_map: bool,
-}
 
 /// A node of a [`Graph`].
 #[derive(Debug, Clone, PartialEq)]
@@ -123,38 +72,6 @@ impl Node {
         self.extent.shape
     }
 }
-
-/// Why a node does not fit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misfit {
-    /// What makes it so, after the node's name: ` on a map of 28x28x8`; may be empty.
-    pub context: String,
-    /// What would be right.
-    pub expected: String,
-}
-
-impl Misfit {
-    pub(crate) fn new(context: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { context: context.into(), expected: expected.into() }
-    }
-}
-
-/// A node that does not fit the graph.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GraphError {
-    /// Its name.
-    pub node: String,
-    /// Why.
-    pub misfit: Misfit,
-}
-
-impl fmt::Display for GraphError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`{}, expected {}", self.node, self.misfit.context, self.misfit.expected)
-    }
-}
-
-impl std::error::Error for GraphError {}
 
 /// A network as a graph; see the [module](self) text.
 #[derive(Debug, Clone, PartialEq)]

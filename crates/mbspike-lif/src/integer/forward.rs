@@ -4,7 +4,7 @@
 
 use mbspike_core::activity::Sum;
 
-use super::{IntegerNetwork, Spiking, Stage};
+use super::network::{IntegerNetwork, Spiking, Stage};
 use crate::{PoolKind, PositionActivity, Readout, Shape};
 
 /// Level codes `[H, W, C]`.

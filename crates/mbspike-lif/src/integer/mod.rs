@@ -21,11 +21,11 @@
 mod convert;
 mod forward;
 mod lif;
+mod network;
 pub mod reference;
 
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use self::forward::Workspace;
 use crate::graph::{Graph, NodeId, Op, Pooling};
@@ -36,80 +36,13 @@ use crate::{
     Shape,
 };
 
+pub use network::{IntegerConfig, IntegerNetwork, IntegerWeights};
+
 pub use lif::{BETA_BITS, IntegerLif, IntegerReset, MAX_FRACTION_BITS, MIN_FRACTION_BITS};
+use network::{Spiking, Stage};
 
 /// The largest shift S of a fixed-point factor.
 const MAX_SHIFT: u8 = 62;
-
-/// An integer network without its weights: what is said of it in a file's header.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct IntegerConfig {
-    /// The layers; batch normalization is part of the weights.
-    pub arch: Arch,
-    /// How the output becomes scores.
-    pub readout: Readout,
-    /// What one code of the input stands for; codes are `round(x / input_step)`, ties to even,
-    /// clamped to `±127`.
-    pub input_step: f32,
-    /// The longest sequence whose membranes are sure to fit.
-    pub max_steps: usize,
-    /// The neurons of each weight layer, from the input on.
-    pub neurons: Vec<IntegerLif>,
-}
-
-/// The numbers of a weight layer.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct IntegerWeights {
-    /// `[out, in, ky, kx]` or `[out, in]`, in `−127..=127`.
-    pub weight: Vec<i8>,
-    /// What a weight of 1 stands for, `[out]`; not used in computing.
-    pub scale: Vec<f32>,
-    /// Added to each current, `[out]`, in the membrane's format.
-    pub bias: Vec<i32>,
-    /// M, `[out]`, not negative.
-    pub multiplier: Vec<i32>,
-    /// S, `[out]`, at most 62.
-    pub shift: Vec<u8>,
-}
-
-/// A weight layer: a convolution, or a dense layer as a convolution with a kernel of the size of
-/// its map.
-#[derive(Debug, Clone)]
-struct Spiking {
-    name: String,
-    input: Shape,
-    output: Shape,
-    /// Height and width.
-    kernel: [usize; 2],
-    padding: usize,
-    is_dense: bool,
-    weights: IntegerWeights,
-    /// The weights as `[in, ky, kx, out]`.
-    by_input: Vec<i8>,
-    lif: IntegerLif,
-}
-
-#[derive(Debug, Clone)]
-enum Stage {
-    Spiking(Box<Spiking>),
-    /// The sum or the largest of a window.
-    Pool {
-        kind: PoolKind,
-        size: usize,
-        input: Shape,
-        output: Shape,
-    },
-}
-
-/// A network of whole numbers, see the [module](self) text.
-#[derive(Debug, Clone)]
-pub struct IntegerNetwork {
-    config: IntegerConfig,
-    stages: Vec<Stage>,
-    n_outputs: usize,
-    group: usize,
-}
 
 impl IntegerNetwork {
     /// Puts a network together, from a conversion or from a file.
@@ -271,10 +204,6 @@ impl IntegerNetwork {
         };
         let unit = unit / f64::from(lif.n_levels()) / self.group as f64;
         Ok((scores.to_dtype(DType::F64)? * unit)?)
-    }
-
-    fn nothing_seen(&self) -> Vec<PositionActivity> {
-        vec![PositionActivity::default(); 1 + self.config.neurons.len()]
     }
 
     /// The codes of an input, with its steps and batch size.

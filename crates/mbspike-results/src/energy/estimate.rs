@@ -111,7 +111,7 @@ pub fn from_records(folder: &Path) -> Result<Vec<RunEnergy>> {
     for run in runs_in(folder)? {
         let summary = read_summary(&run.join(SUMMARY_FILE))?;
         if summary.status == Status::Finished {
-            let counts = read_counts(&run)?;
+            let counts = read_counts(&run, summary.weights.as_deref())?;
             runs.push((run, summary, counts));
         }
     }

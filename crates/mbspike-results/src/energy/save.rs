@@ -39,11 +39,18 @@ fn write(path: &Path, rows: &[Vec<String>]) -> Result<PathBuf> {
 
 fn of_run(run: &RunEnergy) -> Vec<String> {
     let s = &run.summary;
-    vec![s.id.clone(), s.bits.to_string(), s.time_steps.to_string(), s.repeat.to_string()]
+    vec![
+        s.id.clone(),
+        s.status.name().to_owned(),
+        s.bits.to_string(),
+        s.time_steps.to_string(),
+        s.repeat.to_string(),
+    ]
 }
 
 fn header(columns: &[&str]) -> Vec<String> {
-    ["id", "bits", "time_steps", "repeat"].iter().chain(columns).map(|c| (*c).to_owned()).collect()
+    let of_run = ["id", "status", "bits", "time_steps", "repeat"];
+    of_run.iter().chain(columns).map(|column| (*column).to_owned()).collect()
 }
 
 /// One row a run and model; energies in picojoules, times in nanoseconds, of one sample.

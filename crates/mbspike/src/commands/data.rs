@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use mbspike_data::Verdict;
 use mbspike_data::catalog::DatasetName;
 
-use super::fetch::{fetch, import};
+use super::fetch::{fetch, import, in_words};
 use super::frames::frames;
 use super::inspect::inspect;
 use super::simulate::simulate;
@@ -47,15 +47,6 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
     }
     print_table(&rows)?;
     Ok(ExitCode::SUCCESS)
-}
-
-pub(super) fn in_words(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Published => "as published",
-        Verdict::SameContent => "content as published",
-        Verdict::Different => "DIFFERENT from the published file",
-        Verdict::Unknown => "no checksum is published",
-    }
 }
 
 fn verify(name: DatasetName, path: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {

@@ -2,10 +2,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use mbspike_data::FetchEvent;
 use mbspike_data::catalog::DatasetName;
+use mbspike_data::{FetchEvent, Verdict};
 
-use super::data::in_words;
 use super::{print_json, print_table};
 use crate::progress::Bar;
 
@@ -58,4 +57,14 @@ pub fn import(
     });
     print_table(&rows.collect::<Vec<_>>())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How a file compares with the published one.
+pub(super) fn in_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Published => "as published",
+        Verdict::SameContent => "content as published",
+        Verdict::Different => "DIFFERENT from the published file",
+        Verdict::Unknown => "no checksum is published",
+    }
 }

@@ -9,7 +9,7 @@ use std::f64::consts::{PI, TAU};
 
 use mbspike_core::philox::StreamRng;
 
-use super::body::{SHOULDER, Vector, Wrists};
+use super::wrists::{SHOULDER, Vector, Wrists};
 
 /// The gestures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

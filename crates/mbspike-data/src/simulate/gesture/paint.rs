@@ -4,8 +4,8 @@ use std::f64::consts::{PI, TAU};
 
 use mbspike_core::philox::StreamRng;
 
-use super::SceneConfig;
 use super::body::{Cover, Figure, Part};
+use super::scene::SceneConfig;
 use crate::dvs_gesture::SENSOR;
 
 /// How far the edge of a part spreads, in pixels: half of the blur of the lens.

@@ -1,4 +1,6 @@
-use super::{Extent, Misfit, Op, Operation, no_scores};
+use super::operation::{NodeKind, Operation, no_scores};
+use crate::graph::extent::Extent;
+use crate::graph::misfit::Misfit;
 
 /// The element-wise sum of two or more nodes: of spikes, as in SEW-ResNet (Fang et al. 2021,
 /// <https://arxiv.org/abs/2102.04159>), or of currents before neurons.
@@ -6,11 +8,11 @@ use super::{Extent, Misfit, Op, Operation, no_scores};
 pub struct Add {}
 
 impl Operation for Add {
-    fn prefix(&self) -> &'static str {
-        "add"
+    fn kind(&self) -> NodeKind {
+        NodeKind::Add
     }
 
-    fn extent(&self, inputs: &[Extent], reads: &[&Op]) -> Result<Extent, Misfit> {
+    fn extent(&self, inputs: &[Extent], reads: &[NodeKind]) -> Result<Extent, Misfit> {
         no_scores(reads)?;
         let [first, rest @ ..] = inputs else {
             return Err(Misfit::new(" reads nothing", "two nodes or more"));

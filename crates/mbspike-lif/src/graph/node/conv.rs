@@ -1,7 +1,9 @@
-use super::{
-    Extent, Misfit, Op, Operation, Role, Start, Variable, no_scores, one_map, product, too_large,
+use super::operation::{
+    NodeKind, Operation, Role, Start, Variable, no_scores, one_map, product, too_large,
 };
 use crate::Shape;
+use crate::graph::extent::Extent;
+use crate::graph::misfit::Misfit;
 
 /// A convolution with a square kernel, as PyTorch's `Conv2d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +50,11 @@ impl Conv {
 }
 
 impl Operation for Conv {
-    fn prefix(&self) -> &'static str {
-        "conv"
+    fn kind(&self) -> NodeKind {
+        NodeKind::Conv
     }
 
-    fn extent(&self, inputs: &[Extent], reads: &[&Op]) -> Result<Extent, Misfit> {
+    fn extent(&self, inputs: &[Extent], reads: &[NodeKind]) -> Result<Extent, Misfit> {
         no_scores(reads)?;
         let input = one_map(inputs)?;
         let Self { channels, kernel, stride, dilation, groups, .. } = *self;

@@ -1,7 +1,9 @@
-use super::{
-    Extent, Misfit, Op, Operation, Role, Start, Variable, no_scores, one, product, too_large,
+use super::operation::{
+    NodeKind, Operation, Role, Start, Variable, no_scores, one, product, too_large,
 };
 use crate::Shape;
+use crate::graph::extent::Extent;
+use crate::graph::misfit::Misfit;
 
 /// A dense layer, which flattens the map it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,11 +15,11 @@ pub struct Dense {
 }
 
 impl Operation for Dense {
-    fn prefix(&self) -> &'static str {
-        "fc"
+    fn kind(&self) -> NodeKind {
+        NodeKind::Dense
     }
 
-    fn extent(&self, inputs: &[Extent], reads: &[&Op]) -> Result<Extent, Misfit> {
+    fn extent(&self, inputs: &[Extent], reads: &[NodeKind]) -> Result<Extent, Misfit> {
         no_scores(reads)?;
         let input = one(inputs)?;
         let Shape { channels, height, width } = input.shape;

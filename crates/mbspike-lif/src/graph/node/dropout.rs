@@ -1,4 +1,6 @@
-use super::{Extent, Misfit, Op, Operation, no_scores, one};
+use super::operation::{NodeKind, Operation, no_scores, one};
+use crate::graph::extent::Extent;
+use crate::graph::misfit::Misfit;
 
 /// Dropout in training, with one mask over time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -10,11 +12,11 @@ pub struct Dropout {
 }
 
 impl Operation for Dropout {
-    fn prefix(&self) -> &'static str {
-        "dropout"
+    fn kind(&self) -> NodeKind {
+        NodeKind::Dropout
     }
 
-    fn extent(&self, inputs: &[Extent], reads: &[&Op]) -> Result<Extent, Misfit> {
+    fn extent(&self, inputs: &[Extent], reads: &[NodeKind]) -> Result<Extent, Misfit> {
         no_scores(reads)?;
         if !(0.0..1.0).contains(&self.p) {
             return Err(Misfit::new("", "the probability of dropout in 0..1"));

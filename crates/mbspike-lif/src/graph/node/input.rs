@@ -1,5 +1,7 @@
-use super::{Extent, MAX_ELEMENTS, Misfit, Op, Operation, product};
+use super::operation::{MAX_ELEMENTS, NodeKind, Operation, product};
 use crate::Shape;
+use crate::graph::extent::Extent;
+use crate::graph::misfit::Misfit;
 
 /// What the network is fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,11 +11,11 @@ pub struct Input {
 }
 
 impl Operation for Input {
-    fn prefix(&self) -> &'static str {
-        "input"
+    fn kind(&self) -> NodeKind {
+        NodeKind::Input
     }
 
-    fn extent(&self, inputs: &[Extent], _: &[&Op]) -> Result<Extent, Misfit> {
+    fn extent(&self, inputs: &[Extent], _: &[NodeKind]) -> Result<Extent, Misfit> {
         let Shape { channels, height, width } = self.shape;
         if !inputs.is_empty() {
             return Err(Misfit::new(" reads a node", "an input that reads nothing"));

@@ -1,8 +1,10 @@
 use mbspike_core::Decay;
 
-use super::{
-    Extent, Misfit, Op, Operation, Role, Start, Variable, no_scores, one, product, too_large,
+use super::operation::{
+    NodeKind, Operation, Role, Start, Variable, no_scores, one, product, too_large,
 };
+use crate::graph::extent::Extent;
+use crate::graph::misfit::Misfit;
 use crate::layer::NeuronParams;
 use crate::neuron::LearnedBy;
 
@@ -67,11 +69,11 @@ impl Neurons {
 }
 
 impl Operation for Neurons {
-    fn prefix(&self) -> &'static str {
-        "lif"
+    fn kind(&self) -> NodeKind {
+        NodeKind::Neurons
     }
 
-    fn extent(&self, inputs: &[Extent], reads: &[&Op]) -> Result<Extent, Misfit> {
+    fn extent(&self, inputs: &[Extent], reads: &[NodeKind]) -> Result<Extent, Misfit> {
         no_scores(reads)?;
         let input = one(inputs)?;
         if self.recurrent && input.is_map {

@@ -1,16 +1,18 @@
-use super::{Extent, Misfit, Op, Operation, Role, Start, Variable, one};
+use super::operation::{NodeKind, Operation, Role, Start, Variable, one};
+use crate::graph::extent::Extent;
+use crate::graph::misfit::Misfit;
 
 /// Batch normalization of a convolution or dense layer, over steps and samples, before its neurons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Norm {}
 
 impl Operation for Norm {
-    fn prefix(&self) -> &'static str {
-        "bn"
+    fn kind(&self) -> NodeKind {
+        NodeKind::Norm
     }
 
-    fn extent(&self, inputs: &[Extent], reads: &[&Op]) -> Result<Extent, Misfit> {
-        if !matches!(reads, [Op::Conv(_) | Op::Dense(_)]) {
+    fn extent(&self, inputs: &[Extent], reads: &[NodeKind]) -> Result<Extent, Misfit> {
+        if !matches!(reads, [NodeKind::Conv | NodeKind::Dense]) {
             let expected = "batch normalization right after a convolution or dense layer";
             return Err(Misfit::new(" after something else", expected));
         }

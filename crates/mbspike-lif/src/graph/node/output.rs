@@ -1,5 +1,7 @@
-use super::{Extent, Misfit, Op, Operation, one};
+use super::operation::{NodeKind, Operation, one};
 use crate::Readout;
+use crate::graph::extent::Extent;
+use crate::graph::misfit::Misfit;
 
 /// From the output layer's neurons to scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,18 +11,18 @@ pub struct Output {
 }
 
 impl Operation for Output {
-    fn prefix(&self) -> &'static str {
-        "output"
+    fn kind(&self) -> NodeKind {
+        NodeKind::Output
     }
 
-    fn extent(&self, inputs: &[Extent], reads: &[&Op]) -> Result<Extent, Misfit> {
+    fn extent(&self, inputs: &[Extent], reads: &[NodeKind]) -> Result<Extent, Misfit> {
         let input = one(inputs)?;
         if input.is_map {
             let expected = "a row of scores: a dense layer, or `flatten` before it";
             return Err(Misfit::new(format!(" on a map of {}", input.shape), expected));
         }
         match reads {
-            [Op::Neurons(_)] => Ok(input),
+            [NodeKind::Neurons] => Ok(input),
             _ => Err(Misfit::new("", "neurons before it")),
         }
     }

@@ -1,7 +1,9 @@
 use mbspike_core::pool::PoolKind;
 
-use super::{Extent, Misfit, Op, Operation, no_scores, one_map};
+use super::operation::{NodeKind, Operation, no_scores, one_map};
 use crate::Shape;
+use crate::graph::extent::Extent;
+use crate::graph::misfit::Misfit;
 
 /// Pooling with stride equal to the window, which must divide the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,11 +15,11 @@ pub struct Pooling {
 }
 
 impl Operation for Pooling {
-    fn prefix(&self) -> &'static str {
-        "pool"
+    fn kind(&self) -> NodeKind {
+        NodeKind::Pool
     }
 
-    fn extent(&self, inputs: &[Extent], reads: &[&Op]) -> Result<Extent, Misfit> {
+    fn extent(&self, inputs: &[Extent], reads: &[NodeKind]) -> Result<Extent, Misfit> {
         no_scores(reads)?;
         let input = one_map(inputs)?;
         let Shape { channels, height, width } = input.shape;

@@ -1,5 +1,7 @@
-use super::{Extent, Misfit, Op, Operation, one};
+use super::operation::{NodeKind, Operation, one};
 use crate::Shape;
+use crate::graph::extent::Extent;
+use crate::graph::misfit::Misfit;
 
 /// The mean of each group of scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,13 +11,13 @@ pub struct Vote {
 }
 
 impl Operation for Vote {
-    fn prefix(&self) -> &'static str {
-        "vote"
+    fn kind(&self) -> NodeKind {
+        NodeKind::Vote
     }
 
-    fn extent(&self, inputs: &[Extent], reads: &[&Op]) -> Result<Extent, Misfit> {
+    fn extent(&self, inputs: &[Extent], reads: &[NodeKind]) -> Result<Extent, Misfit> {
         let Shape { channels, .. } = one(inputs)?.shape;
-        if !matches!(reads, [Op::Output(_)]) {
+        if !matches!(reads, [NodeKind::Output]) {
             let expected = "a vote right after the output layer";
             return Err(Misfit::new(" before the output layer", expected));
         }
