@@ -90,7 +90,10 @@ pub(crate) fn summarize(
             n_test: setting.dataset.test.len(),
             class_names: setting.dataset.class_names.clone(),
         },
-        environment: environment(setting.pool.current_num_threads(), setting.commit),
+        environment: Environment {
+            finished: Some(format!("{} UTC", now().format("%Y-%m-%d %H:%M"))),
+            ..environment(setting.pool.current_num_threads(), setting.commit)
+        },
     })
 }
 
@@ -108,7 +111,7 @@ pub fn environment(threads: usize, commit: Option<&str>) -> Environment {
         threads,
         cpu_features: cpu_features(),
         processor: processor(),
-        finished: Some(format!("{} UTC", now().format("%Y-%m-%d %H:%M"))),
+        finished: None,
     }
 }
 

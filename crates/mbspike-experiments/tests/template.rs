@@ -1,5 +1,7 @@
 //! The commented template of a config, and the page of the documentation that it makes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
 use std::path::Path;
 
 use mbspike_experiments::config::{TEMPLATE, template_as_markdown, template_as_schema};
@@ -145,7 +147,7 @@ fn faults(schema: &Value, value: &Value, at: &str) -> Vec<String> {
             match known.get(key) {
                 Some(schema) => found.extend(faults(schema, value, &at)),
                 None if schema["additionalProperties"] == false => {
-                    found.push(format!("{at}: unknown"))
+                    found.push(format!("{at}: unknown"));
                 }
                 None => {}
             }

@@ -24,7 +24,7 @@ fn recordings_are_drawn_in_space_and_time() {
     };
     assert!(draw(0).is_err(), "nothing to draw");
     draw(1).unwrap().png().unwrap();
-    let svg = draw(20_001).unwrap().svg().to_owned();
+    let svg = draw(20_001).unwrap().svg();
     assert!(svg.contains("one in 3 of 20001 events"));
     assert_eq!(svg.matches("<circle").count(), 6667);
 }

@@ -2,7 +2,6 @@
 //! `--quiet`, there are none.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 
@@ -230,7 +229,7 @@ impl Observer for Progress {
 
     fn on_evaluation(&self, point: &Point, n_done: usize, n: usize) {
         self.with_run(point, |run| {
-            run.bar.set_message(format!("testing {n_done}/{n}{}", run.tested()))
+            run.bar.set_message(format!("testing {n_done}/{n}{}", run.tested()));
         });
     }
 

@@ -58,11 +58,11 @@ fn by_epoch(
     let of_run = |run: &Run| {
         run.epochs.iter().map(|e| Sample { at: e.epoch, span: 1, value: of(e) }).collect()
     };
-    let of_group = |group: &Option<&RunGroup>| {
-        let runs = group.iter().flat_map(|group| &group.runs);
+    let of_group = |group: Option<&RunGroup>| {
+        let runs = group.into_iter().flat_map(|group| &group.runs);
         mean_curve(&runs.map(of_run).collect::<Vec<_>>())
     };
-    groups.iter().map(of_group).collect()
+    groups.iter().copied().map(of_group).collect()
 }
 
 /// Test accuracy after each epoch; mean over repeats with its 95 % interval.
@@ -218,8 +218,8 @@ pub fn accuracy_grid(runs: &RunSet) -> Result<Figure> {
         let missing = "the runs do not differ in bits and time steps alone".to_owned();
         return Err(Error::NoData { figure: NAME.to_owned(), missing });
     };
-    let cell = |group: &Option<&RunGroup>| {
-        let accuracy = accuracy_of((*group)?)?;
+    let cell = |group: Option<&RunGroup>| {
+        let accuracy = accuracy_of(group?)?;
         Some((accuracy, format!("{accuracy:.1}")))
     };
     HeatMap {
@@ -229,7 +229,7 @@ pub fn accuracy_grid(runs: &RunSet) -> Result<Figure> {
         y_label: "bits".to_owned(),
         rows: grid.bits.iter().map(u64::to_string).collect(),
         columns: grid.time_steps.iter().map(u64::to_string).collect(),
-        cells: grid.rows.iter().map(|row| row.iter().map(cell).collect()).collect(),
+        cells: grid.rows.iter().map(|row| row.iter().copied().map(cell).collect()).collect(),
     }
     .draw()
 }

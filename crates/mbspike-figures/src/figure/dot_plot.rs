@@ -274,11 +274,9 @@ fn draw_cell(
         Bar { axis: Side::X, at, ends: [low, high], cap: 2.0 }.draw(chart, x, ink, LINE)?;
     }
     let mean = (cell.measure.value, at);
-    match cell.side() {
-        Some(side) => bound_arrow(chart, mean, side, ink),
-        None => {
-            chart.draw_series([Circle::new(mean, pt(2.4), ink.filled())])?;
-            Ok(())
-        }
+    if let Some(side) = cell.side() {
+        return bound_arrow(chart, mean, side, ink);
     }
+    chart.draw_series([Circle::new(mean, pt(2.4), ink.filled())])?;
+    Ok(())
 }

@@ -142,7 +142,7 @@ impl Legend {
 /// What stands before an entry at `x`, in the middle of its line.
 fn draw_key(strip: &Area<'_>, entry: &Entry, x: i32, y: i32) -> DrawResult<()> {
     let end = x + pt(KEY_PT);
-    let middle = (x + end) / 2;
+    let middle = x + pt(KEY_PT / 2.0);
     let colour = entry.colour;
     let stroke = colour.stroke_width(pt(LINE) as u32);
     match entry.key {

@@ -80,9 +80,9 @@ fn all(
         reports.push(report);
     }
     if args.json {
-        print_json(&reports)?
+        print_json(&reports)?;
     } else {
-        print_table(&rows)?
+        print_table(&rows)?;
     }
     Ok(ExitCode::SUCCESS)
 }
