@@ -201,7 +201,11 @@ impl LinePanels {
 
     fn entries(&self) -> Vec<Entry> {
         let n = self.labels.len();
-        let lines = self.labels.iter().enumerate().filter(|_| n > 1 || self.level.is_some());
+        let has_points = |i: usize| {
+            self.panels.iter().any(|panel| panel.lines.get(i).is_some_and(|line| !line.is_empty()))
+        };
+        let lines = self.labels.iter().enumerate();
+        let lines = lines.filter(|(i, _)| (n > 1 || self.level.is_some()) && has_points(*i));
         let line = |(i, label): (usize, &String)| {
             let key = match self.scale.dash(i) {
                 Some((dash, gap)) => Key::Dashed(dash, gap),
