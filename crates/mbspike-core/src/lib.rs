@@ -35,6 +35,7 @@ pub mod product;
 mod real;
 mod shift;
 pub mod spike;
+mod subnormals;
 mod surrogate;
 mod tensor;
 
@@ -46,5 +47,6 @@ pub use error::{Error, Result};
 pub use lif::{Decay, LifParams, Reset};
 pub use real::Real;
 pub use shift::Shift;
+pub use subnormals::meets_subnormals;
 pub use surrogate::Surrogate;
 pub use tensor::read;

@@ -10,7 +10,12 @@ use mbspike_core::lif::reference::{lif_multi_step_backward_reference, lif_multi_
 use mbspike_core::lif::{
     LifForward, LifGrad, fire, lif_backward, lif_backward_from_h, lif_forward, lif_forward_keep_h,
 };
+use mbspike_core::norm::{NormGradient, add_moments, mean_and_variance, norm_backward};
+use mbspike_core::philox::Place;
+use mbspike_core::poisson::{encode_step, encode_step_reference, encode_steps};
 use mbspike_core::pool::{Pool, PoolKind};
+use mbspike_core::product::reference::product_reference;
+use mbspike_core::product::{Left, Matrix, ProductSpace, add_product};
 use mbspike_core::{LifParams, Reset, carry, round_to_bf16};
 
 /// `n` numbers in `-1..1`, a third of them 0.
@@ -237,4 +242,71 @@ fn pooling_counting_and_rounding() {
     carry(&mut values);
     round_to_bf16(&mut values);
     assert_eq!(values, before);
+}
+
+#[test]
+fn products_of_rows_columns_and_zeros() {
+    // Odd rows, one and several vectors of columns, more than a block of the left factor's columns.
+    for (m, k, n) in [(1, 1, 8), (7, 5, 16), (13, 100, 24), (3, 300, 40)] {
+        let (a, b) = (numbers(m * k, 13), numbers(k * n, 14));
+        let transposed: Vec<f32> = (0..k * m).map(|i| a[i % m * k + i / m]).collect();
+        let want = product_reference(&wide(&a), &wide(&b), k, n);
+        let mut space = ProductSpace::default();
+        for matrix in [Matrix::by_rows(&a, k), Matrix::by_rows(&transposed, m).transposed()] {
+            for may_be_sparse in [false, true] {
+                // Rows of the product lie in wider ones.
+                let mut c = vec![0.0; m * (n + 3)];
+                let left = Left { matrix, rows: 0..m, k, may_be_sparse };
+                add_product((&mut c, n + 3), left, (&b, n), n, &mut space).unwrap();
+                let got: Vec<f32> =
+                    c.chunks_exact(n + 3).flat_map(|row| &row[..n]).copied().collect();
+                assert_close("product", &got, &want);
+                assert!(c.chunks_exact(n + 3).all(|row| row[n..] == [0.0; 3]));
+            }
+        }
+    }
+}
+
+#[test]
+fn spikes_moments_and_normalized_gradients() {
+    for n in [1, 63, 64, 65, 130] {
+        let intensities: Vec<f32> = (0..n).map(|i| i as f32 / n as f32).collect();
+        let mut steps = vec![f32::NAN; 2 * n];
+        encode_steps(&mut steps, &intensities, 9, 1, 2).unwrap();
+        for (step, spikes) in steps.chunks_exact(n).enumerate() {
+            let place = Place { epoch: 1, sample: 2, step: step as u32 };
+            assert_eq!(spikes, encode_step_reference(&intensities, 9, place));
+            let mut again = vec![f32::NAN; n];
+            encode_step(&mut again, &intensities, 9, place).unwrap();
+            assert_eq!(again, spikes);
+        }
+    }
+    let (channels, rows) = (11, 5);
+    let y = numbers(channels * rows, 15);
+    let (mut sum, mut square) = (vec![0.0; channels], vec![0.0; channels]);
+    add_moments(&mut sum, &mut square, &y).unwrap();
+    let (mut mean, mut variance) = (vec![0.0; channels], vec![0.0; channels]);
+    mean_and_variance(&mut mean, &mut variance, &sum, &square, rows as f64).unwrap();
+    for c in 0..channels {
+        let of_channel: Vec<f64> = (0..rows).map(|r| f64::from(y[r * channels + c])).collect();
+        let want = of_channel.iter().sum::<f64>() / rows as f64;
+        let spread = of_channel.iter().map(|v| (v - want).powi(2)).sum::<f64>() / rows as f64;
+        assert!((mean[c] - want).abs() <= 1e-6 && (variance[c] - spread).abs() <= 1e-6);
+    }
+    let dz = numbers(channels * rows, 16);
+    let part = |salt| numbers(channels, salt);
+    let (scale, slope, constant, mean) = (part(17), part(18), part(19), part(20));
+    let of = NormGradient { scale: &scale, slope: &slope, constant: &constant, mean: &mean };
+    let mut dy = dz.clone();
+    norm_backward(&mut dy, &y, of).unwrap();
+    let want: Vec<f64> = (0..dz.len())
+        .map(|i| {
+            let c = i % channels;
+            let [dz, y] = [dz[i], y[i]].map(f64::from);
+            let [scale, slope, constant, mean] =
+                [scale[c], slope[c], constant[c], mean[c]].map(f64::from);
+            scale * dz + slope * (y - mean) + constant
+        })
+        .collect();
+    assert_close("dy", &dy, &want);
 }

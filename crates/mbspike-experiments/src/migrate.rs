@@ -54,7 +54,7 @@ fn migrate_run(run: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     let (summary_file, run_file) = (run.join(SUMMARY_FILE), run.join(RUN_FILE));
     let repeat = repeat_before(run)?;
-    let text = fs_err::read_to_string(run.join(CONFIG_FILE))?;
+    let text = mbspike_files::read_text(&run.join(CONFIG_FILE))?;
     let table = text.parse().map_err(|error: toml::de::Error| {
         let message = format!("{}: {error}", run.join(CONFIG_FILE).display());
         std::io::Error::new(std::io::ErrorKind::InvalidData, message)

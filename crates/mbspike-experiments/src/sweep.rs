@@ -87,7 +87,7 @@ impl Sweep {
 
     /// Reads a config file for running it on `machine`: what cannot run there is an error, too.
     pub fn read_for(path: &Path, settings: &[String], machine: &Machine) -> Result<Self, Error> {
-        let text = fs_err::read_to_string(path)?;
+        let text = mbspike_files::read_text(path)?;
         Self::parse_for(path, &text, settings, machine)
     }
 
@@ -144,8 +144,8 @@ impl Sweep {
                 let seed = repeat_seed(config.seed, repeat);
                 let config = Config { seed, ..config.clone() };
                 let point = Point::new(config, assignment, repeat, &names)?;
-                let identity = point.identity(CPU)?;
-                if let Some(first) = seen.insert(identity.run, assignment) {
+                let network = Identity::of(&effective(&point.config).to_table()?, repeat, CPU);
+                if let Some(first) = seen.insert(network.run, assignment) {
                     return Err(twice(&root, first, assignment).into());
                 }
                 points.push(point);
@@ -154,6 +154,23 @@ impl Sweep {
         let name = points.first().map_or_else(String::new, |point| point.config.name.clone());
         Ok(Self { name, points, resolved })
     }
+}
+
+/// A config that says the same as every other that means the same run: keys that others have taken the place
+/// of, or that change nothing, are as if they had been left out.
+fn effective(config: &Config) -> Config {
+    let mut config = config.clone();
+    let neuron = &mut config.neuron;
+    if let Some(bits) = &neuron.layer_bits {
+        neuron.bits = bits.first().copied().unwrap_or(neuron.bits);
+        let are_alike = bits.iter().all(|of_layer| *of_layer == neuron.bits);
+        neuron.layer_bits = neuron.layer_bits.take().filter(|_| !are_alike);
+    }
+    let differ = |values: &Vec<f32>, from: f32| values.iter().any(|value| *value != from);
+    let encoder = &mut config.encoder;
+    encoder.mean = encoder.mean.take().filter(|mean| differ(mean, 0.0));
+    encoder.std = encoder.std.take().filter(|std| differ(std, 1.0));
+    config
 }
 
 /// The kind of device that an identity is of as long as nothing is computed.

@@ -4,7 +4,7 @@
 //! here can be built.
 
 use mbspike_core::conv::MAX_KERNEL;
-use mbspike_core::{Decay, DeviceName, LifParams, Reset, Surrogate};
+use mbspike_core::{Decay, DeviceName, LifParams, Reset, Shift, Surrogate};
 
 use crate::graph::{Graph, Neurons, Node, NodeId, Op};
 use crate::neuron::LearnedBy;
@@ -178,8 +178,14 @@ fn why_not(
 /// Why the engine cannot compute a node.
 fn why_not_node(graph: &Graph, id: NodeId, node: &Node, engine: Engine) -> Option<String> {
     let is_read_once = || {
-        let alone = graph.only_consumer(id).is_some() || id + 1 == graph.nodes().len();
-        (!alone).then(|| "what it sends is read by several layers".to_owned())
+        let n_readers = graph.consumers(id).count();
+        let reason = match engine {
+            _ if n_readers == 1 || id + 1 == graph.nodes().len() => return None,
+            _ if n_readers == 0 => "nothing reads what it sends",
+            Engine::Batch => return None,
+            Engine::Fused => "what it sends is read by several layers",
+        };
+        Some(reason.to_owned())
     };
     let is_spiking = || {
         let after = |id| graph.only_consumer(id).map(|next| (next, &graph.node(next).op));
@@ -204,11 +210,12 @@ fn why_not_node(graph: &Graph, id: NodeId, node: &Node, engine: Engine) -> Optio
             if conv.kernel > MAX_KERNEL {
                 return Some(format!("kernels are at most {MAX_KERNEL} wide, not {}", conv.kernel));
             }
+            let is_batch = engine == Engine::Batch;
             let plain = [
-                ("a stride", conv.stride == 1),
+                ("a stride", conv.stride == 1 || is_batch),
                 ("a dilation", conv.dilation == 1),
                 ("groups", conv.groups == 1),
-                ("padding as wide as the kernel", conv.padding < conv.kernel),
+                ("padding as wide as the kernel", conv.padding < conv.kernel || is_batch),
             ];
             match plain.iter().find(|(_, holds)| !holds) {
                 Some((what, _)) => {
@@ -230,21 +237,34 @@ fn why_not_node(graph: &Graph, id: NodeId, node: &Node, engine: Engine) -> Optio
             if !is_normed && !matches!(before, Op::Conv(_) | Op::Dense(_)) {
                 return Some("there are no weights right before these neurons".into());
             }
-            why_not_neurons(neurons, engine).or_else(is_read_once)
+            let takes_edge = engine == Engine::Batch && matches!(before, Op::Dense(_));
+            why_not_neurons(neurons, engine, takes_edge).or_else(is_read_once)
         }
+        Op::Add(_) if engine == Engine::Batch => is_read_once(),
         Op::Add(_) => Some("layers that are not in a row are computed layer by layer".into()),
-        Op::Output(_) | Op::Vote(_) => None,
+        Op::Output(_) => {
+            let neurons = node.inputs[0];
+            let is_last = graph.only_consumer(neurons) == Some(id)
+                && !graph.nodes()[neurons + 1..].iter().any(|node| !is_readout(&node.op));
+            (!is_last).then(|| "there are layers after the neurons that it reads".to_owned())
+        }
+        Op::Vote(_) => None,
     }
 }
 
-fn why_not_neurons(neurons: &Neurons, engine: Engine) -> Option<String> {
-    let Neurons { params, learned_tau, learned_threshold, recurrent, sends_membrane: _ } = neurons;
+/// Whether a node is a part of how scores are read.
+fn is_readout(op: &Op) -> bool {
+    matches!(op, Op::Output(_) | Op::Vote(_))
+}
+
+fn why_not_neurons(neurons: &Neurons, engine: Engine, takes_edge: bool) -> Option<String> {
+    let Neurons { params, learned_tau, learned_threshold, recurrent, sends_membrane } = neurons;
     let takes_tau = engine == Engine::Batch && *learned_tau == Some(LearnedBy::Layer);
     let reason = if learned_tau.is_some() && !takes_tau {
         "learnable time constants"
     } else if learned_threshold.is_some() {
         "learnable thresholds"
-    } else if *recurrent {
+    } else if *recurrent && (!takes_edge || learned_tau.is_some() || *sends_membrane) {
         "recurrent edges"
     } else {
         params.not_plain()?
@@ -305,8 +325,14 @@ fn check_single(params: &LifParams, tau: f64) -> Result<()> {
         let steepest = if is_staircase { alpha * levels } else { alpha };
         let exponent = std::f64::consts::PI * steepest;
         let offset = exponent * (theta - shift).abs().max(theta);
-        let holds = is_single(alpha) && is_single(exponent) && (offset as f32).is_finite();
-        must("surrogate.alpha", alpha, holds, SINGLE)?;
+        must("surrogate.alpha", alpha, is_single(alpha) && is_single(exponent), SINGLE)?;
+        let holds = (offset as f32).is_finite();
+        let expected =
+            "so near 0 that single precision holds its product with the surrogate's slope";
+        match params.shift {
+            Shift::By(shift) if shift.abs() > theta => must("shift", shift, holds, expected)?,
+            _ => must("v_threshold", theta, holds, expected)?,
+        }
     }
     Ok(())
 }

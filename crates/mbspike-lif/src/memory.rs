@@ -5,19 +5,48 @@ use mbspike_core::conv::padded_channels;
 
 use crate::check::execution;
 use crate::fused::n_shares;
-use crate::graph::{Graph, Node, NodeId, Op};
+use crate::graph::{Graph, Neurons, Node, NodeId, Op};
 use crate::{Execution, NetworkConfig, Precision, Result};
 
-/// Sequences of the size of a layer's neurons that the layered execution holds at its peak: currents,
-/// membranes, spikes and gradients, and what operations between them leave. Measured, as the others.
-const LAYERED_SEQUENCES: f64 = 4.0;
-/// The same in double precision, whose convolutions write out the patches that they multiply.
-const LAYERED_SEQUENCES_F64: f64 = 6.0;
-/// What batch normalization adds: centred, scaled and shifted, and their gradients.
-const NORM_SEQUENCES: f64 = 13.0;
+/// Sequences of the size of its nodes that an execution holds at its peak. Measured, as all numbers here; the
+/// table of runs that no number was fitted to is in `docs/benchmarks.md`.
+struct Sequences {
+    /// Of neurons: currents, membranes, spikes and gradients, and what operations between them leave.
+    neurons: f64,
+    /// Of a normalization: centred, scaled and shifted, and their gradients.
+    norm: f64,
+    /// Of a pooling.
+    pool: f64,
+    /// Of what a convolution reads, in another order.
+    conv_input: f64,
+    /// Of what a dense layer reads: in another order, transposed, its gradient.
+    dense_input: f64,
+    /// Of the network's input.
+    input: f64,
+}
 
-/// The same of the batch engine.
-const BATCH_SEQUENCES: f64 = 1.9;
+const LAYERED: Sequences = Sequences {
+    neurons: 4.3,
+    norm: 13.0,
+    pool: 3.2,
+    conv_input: 0.0,
+    dense_input: 4.2,
+    input: 0.9,
+};
+/// In double precision, whose convolutions write out the patches that they multiply.
+const LAYERED_F64: Sequences = Sequences { neurons: 6.0, pool: 2.0, input: 1.0, ..LAYERED };
+/// Normalization happens on the way.
+const BATCH: Sequences =
+    Sequences { neurons: 1.9, norm: 0.0, pool: 2.0, conv_input: 1.5, dense_input: 1.5, input: 0.0 };
+/// What neurons have more in the batch engine after a convolution without pooling: their spikes, too.
+const BATCH_UNPOOLED: f64 = 1.5;
+/// What the layered execution has more for neurons that are computed one step after the other.
+const STEPS_SEQUENCES: f64 = 9.6;
+/// The same of recurrent neurons that are else the thesis's.
+const RECURRENT_SEQUENCES: f64 = 6.0;
+/// What a threshold that rises with the spikes adds to that.
+const ADAPTATION_SEQUENCES: f64 = 2.0;
+
 /// Copies of the weights that the batch engine holds: packed for both directions, and what its tasks sum.
 const BATCH_WEIGHTS: f64 = 6.0;
 
@@ -54,16 +83,12 @@ pub fn step_memory(
             fused(&graph, config, n_steps, batch_size, n_threads) + packed(n_parameters, batch_size)
         }
         Execution::Batch => {
-            // Normalization happens on the way.
-            samples * sequences(&graph, BATCH_SEQUENCES, 0.0) + BATCH_WEIGHTS * n_parameters
-        }
-        Execution::Auto | Execution::Layered if config.precision == Precision::F64 => {
-            // The input is converted to another type.
-            let input = graph.input_shape().n_elements() as f64;
-            samples * (sequences(&graph, LAYERED_SEQUENCES_F64, NORM_SEQUENCES) + input)
+            samples * (sequences(&graph, &BATCH) + unpooled(&graph)) + BATCH_WEIGHTS * n_parameters
         }
         Execution::Auto | Execution::Layered => {
-            samples * sequences(&graph, LAYERED_SEQUENCES, NORM_SEQUENCES)
+            let is_f64 = config.precision == Precision::F64;
+            let of = if is_f64 { &LAYERED_F64 } else { &LAYERED };
+            samples * (sequences(&graph, of) + step_by_step(&graph))
         }
     };
     Ok(StepMemory { n_parameters, element_bytes, step_bytes: element_bytes * elements })
@@ -124,21 +149,48 @@ fn is_fused_pool(graph: &Graph, id: NodeId) -> bool {
     matches!((&node.op, before), (Op::Pool(_), Some(Op::Neurons(_))))
 }
 
-/// Elements for each step of each sample, where neurons and normalizations hold so many sequences.
-fn sequences(graph: &Graph, of_neurons: f64, of_norm: f64) -> f64 {
+/// Elements for each step of each sample.
+fn sequences(graph: &Graph, of: &Sequences) -> f64 {
     let of_node = |node: &Node| {
         let n = node.shape().n_elements() as f64;
+        let read =
+            || node.inputs.iter().map(|id| graph.node(*id).shape().n_elements()).sum::<usize>();
         match node.op {
-            Op::Neurons(_) => of_neurons * n,
-            Op::Norm(_) => of_norm * n,
-            Op::Pool(_) | Op::Dropout(_) | Op::Add(_) => 2.0 * n,
-            Op::Input(_)
-            | Op::Conv(_)
-            | Op::Dense(_)
-            | Op::Flatten(_)
-            | Op::Output(_)
-            | Op::Vote(_) => 0.0,
+            Op::Neurons(_) => of.neurons * n,
+            Op::Norm(_) => of.norm * n,
+            Op::Pool(_) => of.pool * n,
+            Op::Dropout(_) | Op::Add(_) => 2.0 * n,
+            Op::Input(_) => of.input * n,
+            Op::Conv(_) => of.conv_input * read() as f64,
+            Op::Dense(_) => of.dense_input * read() as f64,
+            Op::Flatten(_) | Op::Output(_) | Op::Vote(_) => 0.0,
         }
     };
     graph.nodes().iter().map(of_node).sum()
+}
+
+/// What neurons of maps have more where no pooling follows them.
+fn unpooled(graph: &Graph) -> f64 {
+    let is_unpooled = |id: NodeId| {
+        let next = graph.only_consumer(id);
+        graph.node(id).extent.is_map && !next.is_some_and(|next| is_fused_pool(graph, next))
+    };
+    let neurons = graph.neurons().filter(|(id, _)| is_unpooled(*id));
+    neurons.map(|(id, _)| BATCH_UNPOOLED * graph.node(id).shape().n_elements() as f64).sum()
+}
+
+/// What neurons have more that are put together from operations, one step after the other.
+fn step_by_step(graph: &Graph) -> f64 {
+    let of_neurons = |(id, neurons): (NodeId, &Neurons)| {
+        let more = if !neurons.params.is_plain() || neurons.learned_threshold.is_some() {
+            let is_adaptive = neurons.params.adaptation.is_some();
+            STEPS_SEQUENCES + if is_adaptive { ADAPTATION_SEQUENCES } else { 0.0 }
+        } else if neurons.recurrent {
+            RECURRENT_SEQUENCES
+        } else {
+            0.0
+        };
+        more * graph.node(id).shape().n_elements() as f64
+    };
+    graph.neurons().map(of_neurons).sum()
 }

@@ -370,7 +370,11 @@ impl NeuronTable {
             (config.tau, config.beta) = (tau, None);
         }
         if self.beta.is_some() {
-            config.beta = self.beta;
+            // As a resolved config says it.
+            if let Some(tau) = self.tau.filter(|tau| *tau != default_tau()) {
+                return invalid("tau", "left out where beta is given", tau.to_string());
+            }
+            (config.tau, config.beta) = (default_tau(), self.beta);
         }
         set(&mut config.learnable_tau, self.learnable_tau);
         set(&mut config.v_threshold, self.v_threshold);

@@ -2,10 +2,6 @@
 //! and then long on a constant input, and neither what a step leaves behind has one, nor did any
 //! instruction take one.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
-#![cfg_attr(
-    target_arch = "x86_64",
-    expect(unsafe_code, reason = "reads and clears the processor's exception flags")
-)]
 
 use candle_core::{DType, Device, Tensor, Var};
 use mbspike_core::n_subnormal;
@@ -16,48 +12,9 @@ use mbspike_lif::{
     Quantization, Readout, StepKey, one_hot,
 };
 
-/// The processor's own count: a flag that every instruction raises that takes a subnormal number, and
-/// one that every instruction raises whose result is subnormal or lost below them. Each thread has
-/// its own.
-#[cfg(target_arch = "x86_64")]
-mod flags {
-    use std::arch::asm;
-
-    const DENORMAL: u32 = 1 << 1;
-    const UNDERFLOW: u32 = 1 << 4;
-
-    pub fn clear() {
-        let mut status = 0_u32;
-        // SAFETY: stores the register to a local, clears bits of exceptions that have been, which an
-        // assembly block without `preserves_flags` may, and changes nothing else of it.
-        unsafe {
-            asm!("stmxcsr [{}]", in(reg) &raw mut status);
-            status &= !0x3F;
-            asm!("ldmxcsr [{}]", in(reg) &raw const status);
-        }
-    }
-
-    pub fn raised() -> bool {
-        let mut status = 0_u32;
-        // SAFETY: stores the register to a local.
-        unsafe { asm!("stmxcsr [{}]", in(reg) &raw mut status) };
-        status & (DENORMAL | UNDERFLOW) != 0
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-mod flags {
-    pub fn clear() {}
-    pub fn raised() -> bool {
-        false
-    }
-}
-
-/// Whether an instruction of any of the pool's threads took or made a subnormal number in `work`.
+/// [`mbspike_core::meets_subnormals`], where the processor tells.
 fn meets_subnormals(pool: &rayon::ThreadPool, work: impl FnOnce() + Send) -> bool {
-    pool.broadcast(|_| flags::clear());
-    pool.install(work);
-    pool.broadcast(|_| flags::raised()).into_iter().any(|raised| raised)
+    mbspike_core::meets_subnormals(pool, work).unwrap_or(false)
 }
 
 fn assert_none(what: &str, tensor: &Tensor) {

@@ -100,7 +100,7 @@ pub fn sub_folders(folder: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// If it cannot be read or is not TOML.
 pub fn read_toml(path: &Path) -> Result<toml::Table> {
-    fs_err::read_to_string(path)?.parse().map_err(|error: toml::de::Error| Error::Toml {
+    mbspike_files::read_text(path)?.parse().map_err(|error: toml::de::Error| Error::Toml {
         path: path.to_owned(),
         message: error.message().to_owned(),
     })

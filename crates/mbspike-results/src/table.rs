@@ -58,7 +58,9 @@ fn columns(summaries: &[Summary]) -> Vec<Column> {
 
     add("id", text(&|s| Some(s.id.clone())));
     add("name", text(&|s| Some(s.name.clone())));
-    let swept: BTreeSet<&String> = summaries.iter().flat_map(|s| s.values.keys()).collect();
+    let swept = summaries.iter().flat_map(|s| s.values.keys());
+    // The seed has a column of its own.
+    let swept: BTreeSet<&String> = swept.filter(|key| *key != "seed").collect();
     for key in swept {
         add(key, swept_cells(summaries, key));
     }

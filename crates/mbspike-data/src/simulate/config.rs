@@ -40,7 +40,7 @@ pub(super) fn finite(value: f64) -> Option<&'static str> {
 
 /// Reads settings; keys that are not in the file keep the values of `T::default()`.
 pub(super) fn read<T: Serialize + DeserializeOwned + Default>(file: &Path) -> Result<T> {
-    parse(&fs_err::read_to_string(file)?, file)
+    parse(&mbspike_files::read_text(file)?, file)
 }
 
 fn parse<T: Serialize + DeserializeOwned + Default>(text: &str, file: &Path) -> Result<T> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
-use mbspike_core::DeviceName;
+use mbspike_core::{DeviceName, meets_subnormals};
 use mbspike_data::{Loader, LoaderConfig};
 use mbspike_lif::optim::{Optimizer, clip_grad_norm};
 use mbspike_lif::{Network, StepKey};
@@ -32,6 +32,10 @@ pub struct Times {
     pub backward_s: f64,
     /// Samples trained on in a second.
     pub samples_per_s: f64,
+    /// Whether any step, of those before the timed ones too, met a [subnormal
+    /// number](mbspike_core::meets_subnormals), over which some processors take their time; null where
+    /// the processor does not say.
+    pub met_subnormals: Option<bool>,
 }
 
 /// Times of a training step.
@@ -137,13 +141,15 @@ struct Bench<'a> {
     network: Network,
     optimizer: Optimizer,
     iteration: u64,
+    met_subnormals: Option<bool>,
 }
 
 impl<'a> Bench<'a> {
     fn new(config: &'a Config, device: &'a Device, pool: &'a ThreadPool) -> Result<Self, Error> {
         let network = Network::new(&config.network_config(), config.seed, device)?;
         let optimizer = Optimizer::new(config.train.optimizer, network.parameters())?;
-        Ok(Self { config, device, pool, network, optimizer, iteration: 0 })
+        let met_subnormals = Some(false);
+        Ok(Self { config, device, pool, network, optimizer, iteration: 0, met_subnormals })
     }
 
     /// One training step; waits for the device.
@@ -153,7 +159,7 @@ impl<'a> Bench<'a> {
         let (lr, loss) = (self.config.train.optimizer.lr(), self.config.loss());
         let (network, optimizer, device) = (&mut self.network, &mut self.optimizer, self.device);
         let clip = self.config.train.clip_grad_norm;
-        self.pool.install(|| -> Result<(), Error> {
+        watched(self.pool, &mut self.met_subnormals, || {
             let mut step = network.train_step_deferred(x_seq, targets, loss, key)?;
             if let Some(max_norm) = clip {
                 clip_grad_norm(&mut step.gradients, max_norm)?;
@@ -185,7 +191,7 @@ impl<'a> Bench<'a> {
             let step_s = started.elapsed().as_secs_f64();
             let (network, device) = (&mut self.network, self.device);
             let started = Instant::now();
-            self.pool.install(|| -> Result<(), Error> {
+            watched(self.pool, &mut self.met_subnormals, || {
                 network.predict_deferred(x_seq)?;
                 Ok(device.synchronize()?)
             })?;
@@ -204,8 +210,21 @@ impl<'a> Bench<'a> {
             forward_s,
             backward_s: median_s - forward_s,
             samples_per_s: x_seq.dim(1)? as f64 / median_s,
+            met_subnormals: self.met_subnormals,
         })
     }
+}
+
+/// Does `work` on `pool`; `met` becomes true if it meets subnormal numbers, None if that is unknown.
+fn watched(
+    pool: &ThreadPool,
+    met: &mut Option<bool>,
+    work: impl FnOnce() -> Result<(), Error> + Send,
+) -> Result<(), Error> {
+    let mut done = Ok(());
+    let met_now = meets_subnormals(pool, || done = work());
+    *met = met.zip(met_now).map(|(before, now)| before || now);
+    done
 }
 
 /// The line `VmHWM` of Linux's `/proc/self/status`.

@@ -108,7 +108,10 @@ impl de::Error for Error {
 fn words(expected: &dyn de::Expected) -> String {
     let text = expected.to_string();
     match text.as_str() {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "an integer, at least 0".to_owned(),
+        "u8" => format!("an integer in 0..={}", u8::MAX),
+        "u16" => format!("an integer in 0..={}", u16::MAX),
+        "u32" => format!("an integer in 0..={}", u32::MAX),
+        "u64" | "usize" => "an integer, at least 0".to_owned(),
         "i8" | "i16" | "i32" | "i64" | "isize" => "an integer".to_owned(),
         "f32" | "f64" => "a number".to_owned(),
         "path string" => "a string".to_owned(),
@@ -241,6 +244,8 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             Value::String(_) if fields.contains(&"kind") => {
                 visitor.visit_map(Kind { node: Some(self.node), key: &self.key })
             }
+            // What is derived would take a list as the values of the keys, in their order.
+            Value::Array(_) => Err(self.locate(de::Error::invalid_type(Unexpected::Seq, &visitor))),
             _ => self.deserialize_any(visitor),
         }
     }

@@ -319,6 +319,7 @@ fn quoted(text: &str) -> String {
 /// Whether a name is a folder of its own below another: no separators, no `.` and `..`.
 fn is_file_name(name: &str) -> bool {
     !name.is_empty()
+        && name.trim() == name
         && !name.starts_with('.')
         && name.len() <= 200
         && !name.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|'])

@@ -55,7 +55,7 @@ fn read_table(name: &str) -> Result<Hardware, Error> {
     if Hardware::names().any(|known| known == name) || !is_file {
         return Ok(Hardware::builtin(name)?);
     }
-    let text = fs_err::read_to_string(path).map_err(sweep::Error::from)?;
+    let text = mbspike_files::read_text(path).map_err(sweep::Error::from)?;
     let table: HardwareTable = config::read_table(path, &text).map_err(sweep::Error::from)?;
     let stem = path.file_stem().map_or_else(|| name.into(), |s| s.to_string_lossy());
     Ok(Hardware::new(&stem, &table)?)

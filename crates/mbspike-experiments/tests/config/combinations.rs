@@ -59,6 +59,8 @@ fn keys_without_effect_are_errors_and_their_defaults_are_not() {
         (&[staircase, "neuron.shift=0.25"][..], "neuron.shift"),
         (&[staircase, "neuron.shift=unshifted"], "neuron.shift"),
         (&["neuron.reset=none", "neuron.detach_reset=true"], "neuron.detach_reset"),
+        (&["neuron.beta=0.5", "neuron.tau=3"], "neuron.tau"),
+        (&["neuron.levels=5", "neuron.bits=3", "neuron.layer_bits=[1, 2]"], "neuron.levels"),
         (&["neuron.reset={kind=\"none\", v_reset=0.5}"], "neuron.reset.v_reset"),
         (&["dataset.frame_cache=true"], "dataset.frame_cache"),
         (&["dataset.frame_cache=\"/frames\""], "dataset.frame_cache"),
@@ -85,6 +87,7 @@ fn keys_without_effect_are_errors_and_their_defaults_are_not() {
     for settings in [
         &[staircase, "neuron.shift=centred"][..],
         &["neuron.reset=none", "neuron.detach_reset=false"],
+        &["neuron.beta=0.5", "neuron.tau=2"],
         &["dataset.frame_cache=false", "train.mixup_alpha=0", "encoder.binary=false"],
     ] {
         with(settings).unwrap_or_else(|error| panic!("{settings:?}: {error}"));
@@ -236,5 +239,32 @@ fn a_machine_with_a_gpu_takes_other_combinations() {
     ] {
         let error = read(setting).unwrap_err().to_string();
         assert!(error.contains(setting.split('=').next().unwrap()), "{setting}: {error}");
+    }
+}
+
+#[test]
+fn an_error_of_two_numbers_names_one_that_is_wrong() {
+    for (settings, key) in [
+        (&["neuron.v_threshold=3e38", "neuron.bits=1"][..], "neuron.v_threshold"),
+        (&["neuron.shift=3e38"], "neuron.shift"),
+        (&["neuron.surrogate={kind=\"sigmoid\", alpha=3e38}"], "neuron.surrogate.alpha"),
+    ] {
+        let error = refused(settings);
+        assert!(error.contains(&format!(": {key}: ")), "{settings:?}: {error}");
+    }
+}
+
+#[test]
+fn lists_are_no_tables_and_names_no_blanks() {
+    for (setting, message) in [
+        ("target=[0.5]", "target: expected a table, found an array"),
+        ("train=[]", "train: expected a table, found an array"),
+        ("train.scheduler=[\"cosine\"]", "train.scheduler: expected a table, found an array"),
+        ("train.epochs=4294967296", "train.epochs: expected an integer in 0..=4294967295"),
+        ("name=\" \"", "name: must be usable as a folder's name"),
+        ("name=\"a \"", "name: must be usable as a folder's name"),
+    ] {
+        let error = refused(&[setting]);
+        assert!(error.contains(message), "{setting}: {error}");
     }
 }

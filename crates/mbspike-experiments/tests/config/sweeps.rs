@@ -119,3 +119,25 @@ fn each_point_of_a_sweep_is_checked_before_the_first_runs_at_the_value_that_make
     let (_, carets) = carets.split_once('\n').unwrap();
     assert_eq!((carets.find('^'), carets.matches('^').count()), (Some(column), 7), "{error}");
 }
+
+#[test]
+fn one_network_by_two_labels_is_one_run_too_many() {
+    let direct = BASE.replace("kind = \"poisson\"", "kind = \"direct\"");
+    for sweep in [
+        "\"neuron.layer_bits\" = [[2, 2], [2, 4], [2, 4]]",
+        "[[sweep.point]]\n\"neuron.layer_bits\" = [2, 2]\n[[sweep.point]]\n\"neuron.bits\" = 2",
+        "\"neuron\" = [{ bits = 1, layer_bits = [1, 2] }, { bits = 2, layer_bits = [1, 2] }]",
+        "\"neuron\" = [{ bits = 1, beta = 0.5 }, { bits = 1, beta = 0.5, tau = 2.0 }]",
+        "\"neuron\" = [{ bits = 2 }, { levels = 3 }]",
+        "\"neuron\" = [{ bits = 2 }, { bits = 2, preset = \"lif\" }]",
+        "\"encoder\" = [{ kind = \"direct\", time_steps = 4 }, { kind = \"direct\", time_steps = 4, mean = [0.0] }]",
+        "\"encoder\" = [{ kind = \"direct\", time_steps = 4, std = [1.0] }, { kind = \"direct\", time_steps = 4 }]",
+        "\"train.optimizer\" = [{ kind = \"adam\", lr = 1e-3 }, { kind = \"adam\", lr = 1e-3, eps = 1e-8 }]",
+    ] {
+        let error = parse(&format!("{direct}\n[sweep]\n{sweep}\n")).map(|sweep| sweep.points.len());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("is the same run"), "{sweep}: {error}");
+    }
+    let other = "[sweep]\n\"neuron.layer_bits\" = [[2, 2], [2, 4], [4, 2]]";
+    assert_eq!(parse(&format!("{BASE}\n{other}\n")).unwrap().points.len(), 3);
+}

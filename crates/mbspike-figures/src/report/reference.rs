@@ -88,7 +88,7 @@ impl Reference {
     /// # Errors
     /// If it cannot be read or has an unknown key.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = fs_err::read_to_string(path)?;
+        let text = mbspike_files::read_text(path)?;
         toml::from_str(&text).map_err(|error| Error::Reference {
             path: path.to_owned(),
             message: error.to_string().trim_end().to_owned(),

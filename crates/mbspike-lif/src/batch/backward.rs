@@ -1,21 +1,20 @@
 //! Backward pass: a stage at a time, the last first.
 
 use candle_core::{Device, Tensor};
-use mbspike_core::activity::n_nonzero;
-use mbspike_core::conv::{Conv, ImageLayout};
+use mbspike_core::conv::ImageLayout;
 use mbspike_core::lif::{Affine, Block, BlockSums, fire, lif_block_backward};
-use mbspike_core::norm::norm_backward;
-use mbspike_core::product::{Left, Matrix, add_product};
 use mbspike_core::{LifParams, round_to_bf16};
 use rayon::prelude::*;
 
+use super::add::{self, add_to};
+use super::edge::{Recurrent, RecurrentWeights};
 use super::forward::rows_of_block;
-use super::plan::{Dense, Neurons, PlannedStage, Product, Stage, without_padding};
+use super::plan::{GradientOf, Neurons, PlannedStage, Product, Source, Stage, without_padding};
+use super::products::{ConvBack, dense_input_gradient, dense_weight_gradient};
 use super::space::{
-    Coefficients, Cut, Share, StageSpace, ThreadSpace, Totals, by_channel, copy_rows, rows_of_task,
-    spread,
+    Coefficients, Cut, Share, StageSpace, ThreadSpace, Totals, by_channel, copy_rows, spread,
 };
-use super::weights::{Packed, unpack_dense};
+use super::weights::unpack_dense;
 use super::{Batch, lif_of, space_of_thread};
 use crate::variables::Variables;
 use crate::{PoolKind, Result};
@@ -48,11 +47,28 @@ impl Batch {
         let mut gradients = Gradients { variables, found };
         self.load_output_gradient(cut);
         for i in (0..self.plan.stages.len()).rev() {
-            self.backward_stage(i, cut, &mut gradients)?;
-            std::mem::swap(&mut self.shared.grad_output, &mut self.shared.grad_input);
-            if !self.plan.stages[i].needs_input_gradient {
-                break;
+            let planned = &self.plan.stages[i];
+            if !planned.learns {
+                continue;
             }
+            let grad_output = std::mem::take(&mut self.shared.grads[planned.grad]);
+            if matches!(planned.stage, Stage::Add) {
+                self.backward_add(i, cut, &grad_output);
+            } else {
+                let to = planned.grads_of_sources[0];
+                let of = |to: GradientOf| to.scratch.unwrap_or(to.slot);
+                let mut grad_input = match to {
+                    Some(to) => std::mem::take(&mut self.shared.grads[of(to)]),
+                    // Something for each share to hold, which none writes to.
+                    None => vec![0.0; cut.n_shares],
+                };
+                self.backward_stage(i, cut, &mut gradients, &grad_output, &mut grad_input)?;
+                if let Some(to) = to {
+                    self.shared.grads[of(to)] = grad_input;
+                    self.add_scratch(to);
+                }
+            }
+            self.shared.grads[self.plan.stages[i].grad] = grad_output;
         }
         let named = gradients.found.into_iter().zip(&variables.parameters);
         named
@@ -60,33 +76,71 @@ impl Batch {
             .collect()
     }
 
+    /// Adds a gradient in its scratch buffer to what there is.
+    fn add_scratch(&mut self, to: GradientOf) {
+        let Some(scratch) = to.scratch else { return };
+        let more = std::mem::take(&mut self.shared.grads[scratch]);
+        let sums = self.shared.grads[to.slot].par_chunks_mut(SUM_ELEMENTS);
+        sums.zip(more.par_chunks(SUM_ELEMENTS)).for_each(|(sum, more)| add_to(sum, more));
+        self.shared.grads[scratch] = more;
+    }
+
+    /// The gradient of a sum is that of each of its sources.
+    fn backward_add(&mut self, i: usize, cut: &Cut, grad_output: &[f32]) {
+        let planned = &self.plan.stages[i];
+        let layout = without_padding(&planned.output);
+        for (to, source) in planned.grads_of_sources.iter().zip(&planned.sources) {
+            let Some(GradientOf { slot, scratch }) = *to else { continue };
+            let of_source = without_padding(self.plan.layout(*source));
+            let grads = &mut self.shared.grads[slot][..cut.n_images() * of_source.len()];
+            grads
+                .par_chunks_mut(of_source.len())
+                .zip(grad_output.par_chunks(layout.len()))
+                .for_each(|(grad, more)| {
+                    let into = if scratch.is_some() { add::add } else { add::copy };
+                    into(grad, &of_source, more, &layout);
+                });
+        }
+    }
+
     /// The gradient of the output layer's spikes, into its rows; zero where membranes are read.
     fn load_output_gradient(&mut self, cut: &Cut) {
         let (plan, shared) = (&self.plan, &mut self.shared);
         let Some(last) = plan.stages.last() else { return };
         let (stride, n) = (without_padding(&last.output).len(), plan.n_outputs);
-        let rows = shared.grad_output[..cut.n_images() * stride].chunks_exact_mut(stride);
+        let grads = &mut shared.grads[last.grad][..cut.n_images() * stride];
+        let rows = grads.chunks_exact_mut(stride);
         for (row, grad) in rows.zip(shared.grad_output_seq.chunks_exact(n)) {
             row.fill(0.0);
-            if !plan.reads_membrane {
+            if !plan.reads_membrane() {
                 row[..n].copy_from_slice(grad);
             }
         }
     }
 
-    fn backward_stage(&mut self, i: usize, cut: &Cut, gradients: &mut Gradients<'_>) -> Result<()> {
+    /// From the gradient of a stage's output to those of its parameters, and to that of its input
+    /// where it is wanted.
+    fn backward_stage(
+        &mut self,
+        i: usize,
+        cut: &Cut,
+        gradients: &mut Gradients<'_>,
+        grad_output: &[f32],
+        grad_input: &mut [f32],
+    ) -> Result<()> {
         let Self { plan, stages, shared, threads } = self;
         let planned = &plan.stages[i];
-        let wanted = planned.needs_input_gradient;
+        let wanted = planned.needs_input_gradient();
         let (before, rest) = stages.split_at_mut(i);
-        let x = match before.last() {
-            Some(before) => &before.output[..cut.n_images() * planned.input.len()],
-            None => &shared.input[..cut.n_images() * planned.input.len()],
+        let x = match planned.sources[0] {
+            Source::Input => &shared.input,
+            Source::Stage(stage) => &before[stage].output,
         };
+        let x = &x[..cut.n_images() * planned.input.len()];
         let StageSpace { packed, y, mask, coefficients, .. } = &mut rest[0];
         let grad_len = without_padding(&planned.output).len();
         let x_len = without_padding(&planned.input).len();
-        let grad_output = &shared.grad_output[..cut.n_images() * grad_len];
+        let grad_output = &grad_output[..cut.n_images() * grad_len];
         match &planned.stage {
             Stage::Neurons(neurons) => {
                 let variables = gradients.variables;
@@ -94,7 +148,7 @@ impl Batch {
                 let n = neurons.layout.len();
                 let per_share = cut.share_images() * n;
                 let is_last = i + 1 == plan.stages.len();
-                let reads_membrane = is_last && plan.reads_membrane;
+                let reads_membrane = is_last && plan.reads_membrane();
                 let run = NeuronRun {
                     planned,
                     neurons,
@@ -115,8 +169,25 @@ impl Batch {
                     .zip(shared.grad_output_seq.par_chunks(seq_per_share))
                     .zip(&mut shared.shares)
                     .try_for_each(|((((grad_z, y), grad), seq), share)| {
-                        run.backward(grad_z, y, grad, seq, share, &mut space_of_thread(threads))
+                        let space = &mut *space_of_thread(threads);
+                        match &neurons.recurrent {
+                            Some(recurrent) => {
+                                let weights = &packed.recurrent;
+                                run.backward_recurrent(
+                                    recurrent, weights, grad_z, y, grad, share, space,
+                                )
+                            }
+                            None => run.backward(grad_z, y, grad, seq, share, space),
+                        }
                     })?;
+                if let Some(recurrent) = &neurons.recurrent {
+                    let (first, rest) = shared.shares.split_at_mut(1);
+                    let sums = &mut first[0].recurrent;
+                    for share in rest {
+                        add_to(sums, &share.recurrent);
+                    }
+                    gradients.put(recurrent.weight, recurrent.unpack(sums))?;
+                }
                 shared.totals.add_up(&shared.shares);
                 let totals = &shared.totals;
                 if let Some(tau) = neurons.tau {
@@ -127,9 +198,9 @@ impl Batch {
                 } else if let Some(bias) = neurons.bias {
                     gradients.put_row(bias, by_channel(&totals.first, &neurons.layout))?;
                 }
-                let grad_x = &mut shared.grad_input[..];
+                let grad_x = grad_input;
                 match &neurons.product {
-                    Product::Conv(conv) => {
+                    Product::Conv(conv, taps) => {
                         let back = ConvBack {
                             conv,
                             packed,
@@ -154,6 +225,10 @@ impl Batch {
                         add_shares(dws, conv.n_gradient());
                         let mut grad = vec![0.0; conv.shape().n_weights()];
                         conv.unpack_gradient(&mut grad, &dws[..conv.n_gradient()])?;
+                        let grad = match taps {
+                            Some(taps) => taps.collect(&grad),
+                            None => grad,
+                        };
                         gradients.put(neurons.weight, grad)?;
                         if let (true, Some(bias)) = (back.sums_bias, neurons.bias) {
                             shared.totals.add_up(&shared.shares);
@@ -175,7 +250,7 @@ impl Batch {
             Stage::Pool(pool) if wanted => {
                 let x_layout = without_padding(&planned.input);
                 let grad_layout = without_padding(&planned.output);
-                shared.grad_input[..cut.n_images() * x_len]
+                grad_input[..cut.n_images() * x_len]
                     .par_chunks_mut(x_len)
                     .zip(x.par_chunks(planned.input.len()))
                     .zip(grad_output.par_chunks(grad_len))
@@ -189,7 +264,7 @@ impl Batch {
                     })?;
             }
             Stage::Dropout { .. } if wanted => {
-                shared.grad_input[..cut.n_images() * x_len]
+                grad_input[..cut.n_images() * x_len]
                     .par_chunks_mut(x_len)
                     .zip(grad_output.par_chunks(grad_len))
                     .enumerate()
@@ -200,7 +275,14 @@ impl Batch {
                         }
                     });
             }
-            Stage::Pool(_) | Stage::Dropout { .. } => {}
+            Stage::Gather(gather) if wanted => {
+                let (x_layout, layout) = (without_padding(&planned.input), planned.output);
+                grad_input[..cut.n_images() * x_len]
+                    .par_chunks_mut(x_len)
+                    .zip(grad_output.par_chunks(grad_len))
+                    .for_each(|(grad_x, grad)| gather.backward(grad_x, &x_layout, grad, &layout));
+            }
+            Stage::Pool(_) | Stage::Dropout { .. } | Stage::Gather(_) | Stage::Add => {}
         }
         Ok(())
     }
@@ -236,7 +318,7 @@ fn add_shares(shares: &mut [f32], n: usize) {
     first.par_chunks_mut(SUM_ELEMENTS).enumerate().for_each(|(chunk, sums)| {
         for share in rest.chunks_exact(n) {
             let more = &share[chunk * SUM_ELEMENTS..];
-            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+            add_to(sums, more);
         }
     });
 }
@@ -334,121 +416,32 @@ impl NeuronRun<'_> {
         }
         Ok(())
     }
-}
 
-/// What a share needs to pass back through a convolution.
-struct ConvBack<'a> {
-    conv: &'a Conv,
-    packed: &'a Packed,
-    /// Of batch normalization, where there is one.
-    coefficients: Option<&'a Coefficients>,
-    sums_bias: bool,
-    bf16: bool,
-    /// Whether the gradient of the input is.
-    wanted: bool,
-}
-
-impl ConvBack<'_> {
-    /// From the gradient of a share's normalized sums to those of its input and of the weights.
+    /// [`NeuronRun::backward`] of neurons that hear each other, whose sums have become membranes.
     #[expect(clippy::too_many_arguments, reason = "one call site, all of it slices of the share")]
-    fn run(
+    fn backward_recurrent(
         &self,
-        stage: usize,
-        (grad_z, y): (&mut [f32], &[f32]),
-        x: &[f32],
-        grad_x: &mut [f32],
-        dw: &mut [f32],
+        recurrent: &Recurrent,
+        weights: &RecurrentWeights,
+        grad_z: &mut [f32],
+        h: &[f32],
+        grad_output: &[f32],
         share: &mut Share,
         space: &mut ThreadSpace,
     ) -> mbspike_core::Result<()> {
-        let conv = self.conv;
-        let space = &mut space.stages[stage];
-        let layout = conv.y_layout();
-        dw.fill(0.0);
-        let images = grad_z
-            .chunks_exact_mut(layout.len())
-            .zip(y.chunks_exact(layout.len()))
-            .zip(x.chunks_exact(conv.x_layout().len()));
-        for (i, ((grad, y), x)) in images.enumerate() {
-            if let Some(coefficients) = self.coefficients {
-                norm_backward(grad, y, coefficients.gradient())?;
-                if self.sums_bias {
-                    for pixel in grad.chunks_exact(layout.stride) {
-                        for (sum, g) in share.bias.iter_mut().zip(pixel) {
-                            *sum += f64::from(*g);
-                        }
-                    }
-                }
-            }
-            if self.bf16 {
-                round_to_bf16(grad);
-            }
-            let grad_x = if self.wanted {
-                let n = conv.dx_layout().len();
-                &mut grad_x[i * n..][..n]
-            } else {
-                &mut [][..]
-            };
-            let n_nonzero = n_nonzero(grad);
-            if n_nonzero == 0 {
-                grad_x.fill(0.0);
-                continue;
-            }
-            copy_rows(&mut space.padded, conv.dy_layout(), grad, layout);
-            space.lists.fill(x);
-            conv.backward_weight(dw, &space.padded, &space.lists)?;
-            if self.wanted && conv.pays_to_skip_zeros(n_nonzero) {
-                space.dy_nonzeros.fill(&space.padded);
-                conv.backward_input_sparse(grad_x, &space.dy_nonzeros, &self.packed.conv)?;
-            } else if self.wanted {
-                conv.backward_input(grad_x, &space.padded, &self.packed.conv)?;
-            }
+        let layout = &self.neurons.layout;
+        let n = self.cut.n_steps * layout.len();
+        share.reset_sums(layout);
+        share.recurrent.clear();
+        share.recurrent.resize(recurrent.dense.n_in() * recurrent.dense.out_stride(), 0.0);
+        grad_z.copy_from_slice(grad_output);
+        for (grad_z, h) in grad_z.chunks_exact_mut(n).zip(h.chunks_exact(n)) {
+            let space = &mut space.recurrent;
+            recurrent.backward(grad_z, h, self.lif, weights, share, space)?;
+        }
+        if self.rounds {
+            round_to_bf16(grad_z);
         }
         Ok(())
     }
-}
-
-/// `dw[in][out] = Σ_rows x[row][in] · dy[row][out]`.
-fn dense_weight_gradient(
-    dense: &Dense,
-    dw: &mut [f32],
-    dy: &[f32],
-    x: &[f32],
-    threads: &[std::sync::Mutex<ThreadSpace>],
-) {
-    let stride = dense.out_stride;
-    let inputs = rows_of_task(dense.n_in);
-    let n_rows = dy.len() / stride;
-    dw.par_chunks_mut(inputs * stride).enumerate().for_each(|(task, dw)| {
-        dw.fill(0.0);
-        let first = task * inputs;
-        let of_task = first..first + dw.len() / stride;
-        let matrix = Matrix::by_rows(x, dense.n_in).transposed();
-        let a = Left { matrix, rows: of_task, k: n_rows, may_be_sparse: true };
-        let space = &mut space_of_thread(threads).product;
-        add_product((dw, stride), a, (dy, stride), stride, space)
-            .expect("the plan's sizes fit each other");
-    });
-}
-
-/// `dx[row][in] = Σ_out dy[row][out] · w[out][in]`.
-fn dense_input_gradient(
-    dense: &Dense,
-    dx: &mut [f32],
-    dy: &[f32],
-    packed: &Packed,
-    threads: &[std::sync::Mutex<ThreadSpace>],
-) {
-    let (n_in, stride) = (dense.n_in, dense.out_stride);
-    let rows = rows_of_task(dx.len() / n_in);
-    dx.par_chunks_mut(rows * n_in).enumerate().for_each(|(task, dx)| {
-        dx.fill(0.0);
-        let first = task * rows;
-        let of_task = first..first + dx.len() / n_in;
-        let matrix = Matrix::by_rows(dy, stride);
-        let a = Left { matrix, rows: of_task, k: dense.n_out, may_be_sparse: false };
-        let b = (&packed.by_output[..], n_in);
-        let space = &mut space_of_thread(threads).product;
-        add_product((dx, n_in), a, b, n_in, space).expect("the plan's sizes fit each other");
-    });
 }

@@ -2,22 +2,22 @@
 
 use candle_core::{DType, Device, Tensor};
 use mbspike_core::activity::count;
-use mbspike_core::conv::{Conv, ImageLayout};
+use mbspike_core::conv::ImageLayout;
 use mbspike_core::lif::{Affine, Block, lif_block_forward};
-use mbspike_core::norm::{add_moments, mean_and_variance};
-use mbspike_core::product::{Left, Matrix, add_product};
+use mbspike_core::norm::mean_and_variance;
 use mbspike_core::{LifParams, Real, copy_carried, round_to_bf16};
 use rayon::prelude::*;
 
-use super::plan::{Dense, Neurons, Norm, PlannedStage, Product, Stage, without_padding};
-use super::space::{
-    Cut, Share, StageSpace, ThreadSpace, ThreadStage, by_channel, copy_rows, rows_of_task, spread,
-};
-use super::weights::Packed;
+use super::add;
+use super::dropout::{drop_sample, fill_mask};
+use super::edge::{Recurrent, RecurrentWeights};
+use super::plan::{Neurons, Norm, PlannedStage, Product, Source, Stage, without_padding};
+use super::products::{conv_forward, dense_forward};
+use super::space::{Cut, Share, StageSpace, ThreadSpace, by_channel, spread};
 use super::{Batch, lif_of, space_of_thread};
 use crate::layered::{NORM_EPSILON, NORM_MOMENTUM};
 use crate::variables::Variables;
-use crate::{Loss, PositionActivity, Result, StepKey, dropout};
+use crate::{Loss, PositionActivity, Result, StepKey};
 
 /// Elements of a block of neurons at one step: 8 KB an array.
 const BLOCK_ELEMENTS: usize = 2048;
@@ -63,7 +63,7 @@ impl Batch {
 
     /// Copies `[T, B, C, H, W]` into the padded channels-last input.
     fn load_input(&mut self, x: &[f32], cut: &Cut) {
-        let (layout, rounds) = (&self.plan.input, self.plan.rounds_input());
+        let (layout, rounds) = (&self.plan.input, self.plan.rounds_input);
         let n_pixels = layout.height * layout.width;
         let n = n_pixels * layout.channels;
         let images = self.shared.input[..cut.n_images() * layout.len()]
@@ -103,10 +103,14 @@ impl Batch {
         let Self { plan, stages, shared, threads } = self;
         let planned = &plan.stages[i];
         let (before, rest) = stages.split_at_mut(i);
-        let x = match before.last() {
-            Some(before) => &before.output[..cut.n_images() * planned.input.len()],
-            None => &shared.input[..cut.n_images() * planned.input.len()],
+        let of_source = |source: Source| {
+            let values = match source {
+                Source::Input => &shared.input,
+                Source::Stage(stage) => &before[stage].output,
+            };
+            &values[..cut.n_images() * plan.layout(source).len()]
         };
+        let x = of_source(planned.sources[0]);
         let StageSpace { packed, y, output, mask, coefficients } = &mut rest[0];
         let out_len = planned.output.len();
         let output = &mut output[..cut.n_images() * out_len];
@@ -133,7 +137,7 @@ impl Batch {
                     lif: &lif,
                     cut,
                     n_outputs: if is_last { plan.n_outputs } else { 0 },
-                    reads_membrane: plan.reads_membrane,
+                    reads_membrane: plan.reads_membrane(),
                 };
                 let affine = coefficients.affine();
                 let (per_share, out_per_share) =
@@ -151,14 +155,19 @@ impl Batch {
                 ys.zip(xs).zip(shares).zip(outputs).zip(seqs).try_for_each(
                     |((((y, x), share), output), seq)| {
                         let space = &mut *space_of_thread(threads);
-                        if let Product::Conv(conv) = &neurons.product {
+                        if let Product::Conv(conv, _) = &neurons.product {
                             let moments = !at_once;
                             conv_forward(conv, y, x, packed, &mut space.stages[i], share, moments)?;
                         }
-                        if at_once {
-                            run.forward(affine, y, output, seq, share, space)
-                        } else {
-                            Ok(())
+                        match &neurons.recurrent {
+                            Some(recurrent) => {
+                                let weights = &packed.recurrent;
+                                run.forward_recurrent(
+                                    recurrent, weights, y, output, seq, share, space,
+                                )
+                            }
+                            None if at_once => run.forward(affine, y, output, seq, share, space),
+                            None => Ok(()),
                         }
                     },
                 )?;
@@ -196,6 +205,34 @@ impl Batch {
                         }
                         Ok(())
                     })?;
+            }
+            Stage::Gather(gather) => {
+                let rounds = planned.rounds_output;
+                output.par_chunks_mut(out_len).zip(x.par_chunks(planned.input.len())).for_each(
+                    |(out, x)| {
+                        gather.forward(out, &planned.output, x, &planned.input);
+                        if rounds {
+                            round_to_bf16(out);
+                        }
+                    },
+                );
+            }
+            Stage::Add => {
+                let sources: Vec<_> = planned
+                    .sources
+                    .iter()
+                    .map(|source| (of_source(*source), plan.layout(*source)))
+                    .collect();
+                output.par_chunks_mut(out_len).enumerate().for_each(|(image, out)| {
+                    for (of_sum, (x, layout)) in sources.iter().enumerate() {
+                        let x = &x[image * layout.len()..][..layout.len()];
+                        let into = if of_sum == 0 { add::copy } else { add::add };
+                        into(out, &planned.output, x, layout);
+                    }
+                    if planned.rounds_output {
+                        round_to_bf16(out);
+                    }
+                });
             }
             Stage::Dropout { p, index } => {
                 let n = without_padding(&planned.output).len();
@@ -312,54 +349,6 @@ fn update_running(
     Ok(())
 }
 
-/// A share of images through a convolution; with the moments of the sums where they are wanted.
-fn conv_forward(
-    conv: &Conv,
-    y: &mut [f32],
-    x: &[f32],
-    packed: &Packed,
-    space: &mut ThreadStage,
-    share: &mut Share,
-    moments: bool,
-) -> mbspike_core::Result<()> {
-    let layout = conv.y_layout();
-    if moments {
-        share.reset_sums(layout);
-    }
-    let images = y.chunks_exact_mut(layout.len()).zip(x.chunks_exact(conv.x_layout().len()));
-    for (y, x) in images {
-        conv.forward(y, x, &packed.conv, &mut space.forward)?;
-        if moments {
-            add_moments(&mut share.first, &mut share.second, y)?;
-        }
-    }
-    Ok(())
-}
-
-/// All rows through a dense layer.
-fn dense_forward(
-    dense: &Dense,
-    y: &mut [f32],
-    x: &[f32],
-    packed: &Packed,
-    threads: &[std::sync::Mutex<ThreadSpace>],
-) {
-    let stride = dense.out_stride;
-    let rows = rows_of_task(y.len() / stride);
-    y.par_chunks_mut(rows * stride).enumerate().for_each(|(task, y)| {
-        for row in y.chunks_exact_mut(stride) {
-            row.copy_from_slice(&packed.bias);
-        }
-        let first = task * rows;
-        let of_task = first..first + y.len() / stride;
-        let matrix = Matrix::by_rows(x, dense.n_in);
-        let a = Left { matrix, rows: of_task, k: dense.n_in, may_be_sparse: true };
-        let b = (&packed.by_input[..], stride);
-        let space = &mut space_of_thread(threads).product;
-        add_product((y, stride), a, b, stride, space).expect("the plan's sizes fit each other");
-    });
-}
-
 /// What a share needs to pass through a stage's neurons.
 #[derive(Clone, Copy)]
 struct NeuronRun<'a> {
@@ -426,14 +415,51 @@ impl NeuronRun<'_> {
                             round_to_bf16(out);
                         }
                     }
-                    if self.n_outputs > 0 {
-                        let values = if self.reads_membrane { h } else { s };
-                        let seq = &mut seq[(sample * n_steps + t) * self.n_outputs..];
-                        copy_carried(&mut seq[..self.n_outputs], &values[..self.n_outputs]);
-                    }
+                    self.send(&mut *seq, sample * n_steps + t, s, h);
                 })?;
                 failed?;
             }
+        }
+        Ok(())
+    }
+
+    /// What the network's output layer sends at a step of a sample, if this is that.
+    fn send(&self, seq: &mut [f32], image: usize, s: &[f32], h: &[f32]) {
+        if self.n_outputs > 0 {
+            let values = if self.reads_membrane { h } else { s };
+            let seq = &mut seq[image * self.n_outputs..][..self.n_outputs];
+            copy_carried(seq, &values[..self.n_outputs]);
+        }
+    }
+
+    /// [`NeuronRun::forward`] of neurons that hear each other: sums become membranes.
+    #[expect(clippy::too_many_arguments, reason = "one call site, all of it slices of the share")]
+    fn forward_recurrent(
+        &self,
+        recurrent: &Recurrent,
+        weights: &RecurrentWeights,
+        y: &mut [f32],
+        output: &mut [f32],
+        seq: &mut [f32],
+        share: &mut Share,
+        space: &mut ThreadSpace,
+    ) -> mbspike_core::Result<()> {
+        let (layout, out_layout) = (&self.neurons.layout, &self.planned.output);
+        let (n_steps, out_len) = (self.cut.n_steps, out_layout.len());
+        let position = self.planned.position.unwrap_or_default();
+        let samples = y.chunks_exact_mut(n_steps * layout.len());
+        for (sample, (y, output)) in
+            samples.zip(output.chunks_exact_mut(n_steps * out_len)).enumerate()
+        {
+            recurrent.forward(y, self.lif, weights, &mut space.recurrent, |t, s, h| {
+                share.activity.positions[position].merge(&count_channels(s, layout));
+                let out = &mut output[t * out_len..][out_layout.row(0)];
+                out.copy_from_slice(s);
+                if self.planned.rounds_output {
+                    round_to_bf16(out);
+                }
+                self.send(&mut *seq, sample * n_steps + t, s, h);
+            })?;
         }
         Ok(())
     }
@@ -450,42 +476,4 @@ fn count_channels(spikes: &[f32], layout: &ImageLayout) -> PositionActivity {
         }
     }
     activity
-}
-
-/// The mask of one sample, channels last.
-fn fill_mask(
-    mask: &mut [f32],
-    layout: &ImageLayout,
-    planes: &mut Vec<f32>,
-    (p, index): (f64, usize),
-    sample: usize,
-    key: StepKey,
-) {
-    let n_pixels = layout.height * layout.width;
-    planes.resize(planes.len().max(n_pixels * layout.channels), 0.0);
-    let planes = &mut planes[..n_pixels * layout.channels];
-    dropout::fill_mask(planes, p, index, sample, key);
-    for (pixel, mask) in mask.chunks_exact_mut(layout.stride).enumerate() {
-        for (channel, mask) in mask[..layout.channels].iter_mut().enumerate() {
-            *mask = planes[channel * n_pixels + pixel];
-        }
-    }
-}
-
-/// All steps of one sample, multiplied by its mask where there is one.
-fn drop_sample(planned: &PlannedStage, output: &mut [f32], x: &[f32], mask: Option<&[f32]>) {
-    let layout = &planned.output;
-    let steps = output.chunks_exact_mut(layout.len()).zip(x.chunks_exact(planned.input.len()));
-    for (out, x) in steps {
-        copy_rows(out, layout, x, &planned.input);
-        if let Some(mask) = mask {
-            for (y, mask) in mask.chunks_exact(layout.width * layout.stride).enumerate() {
-                let out = &mut out[layout.row(y)];
-                out.iter_mut().zip(mask).for_each(|(o, m)| *o *= m);
-            }
-        }
-        if planned.rounds_output {
-            round_to_bf16(out);
-        }
-    }
 }

@@ -11,9 +11,15 @@
 //! A stage keeps its sums `y` and its output; everything else is computed again. Buffers are kept
 //! from step to step.
 
+mod add;
 mod backward;
+mod dropout;
+mod edge;
 mod forward;
+mod gather;
 mod plan;
+mod products;
+mod recurrent;
 mod space;
 mod weights;
 

@@ -5,7 +5,8 @@ use mbspike_core::lif::{Affine, BlockSpace};
 use mbspike_core::norm::NormGradient;
 use mbspike_core::product::ProductSpace;
 
-use super::plan::{Plan, PlannedStage, Product, Stage, without_padding};
+use super::edge::RecurrentSpace;
+use super::plan::{GradientOf, Plan, PlannedStage, Product, Stage, without_padding};
 use super::weights::Packed;
 use crate::Activity;
 
@@ -141,6 +142,8 @@ pub(super) struct Share {
     pub(super) first: Vec<f64>,
     pub(super) second: Vec<f64>,
     pub(super) tau: f64,
+    /// Gradient of a recurrent edge's weights, `[in, out padded]`.
+    pub(super) recurrent: Vec<f32>,
     /// Gradient of a bias before normalization, `[channels padded]`.
     pub(super) bias: Vec<f64>,
     pub(super) activity: Activity,
@@ -201,6 +204,7 @@ pub(super) struct ThreadSpace {
     pub(super) stages: Vec<ThreadStage>,
     pub(super) block: BlockSpace,
     pub(super) product: ProductSpace,
+    pub(super) recurrent: RecurrentSpace,
     /// Spikes of a block again, and its output or the gradient of that.
     pub(super) spikes: Vec<f32>,
     pub(super) image: Vec<f32>,
@@ -214,10 +218,10 @@ impl ThreadSpace {
             .iter()
             .map(|planned| match &planned.stage {
                 Stage::Neurons(neurons) => match &neurons.product {
-                    Product::Conv(conv) => ThreadStage {
+                    Product::Conv(conv, _) => ThreadStage {
                         forward: conv.forward_space(),
                         lists: conv.channel_lists(),
-                        dy_nonzeros: if planned.needs_input_gradient {
+                        dy_nonzeros: if planned.needs_input_gradient() {
                             conv.dy_nonzeros()
                         } else {
                             Nonzeros::default()
@@ -226,7 +230,9 @@ impl ThreadSpace {
                     },
                     Product::Dense(_) => ThreadStage::default(),
                 },
-                Stage::Pool(_) | Stage::Dropout { .. } => ThreadStage::default(),
+                Stage::Pool(_) | Stage::Dropout { .. } | Stage::Gather(_) | Stage::Add => {
+                    ThreadStage::default()
+                }
             })
             .collect();
         Self { stages, ..Self::default() }
@@ -241,9 +247,8 @@ pub(super) struct Shared {
     /// Sums of the stage at hand in evaluation, gradients of its neurons' input in training:
     /// `[B, T, neurons]`.
     pub(super) neurons: Vec<f32>,
-    /// Gradients of a stage's output and of its input, `[B, T, layout without padding]`.
-    pub(super) grad_output: Vec<f32>,
-    pub(super) grad_input: Vec<f32>,
+    /// Gradients of stages' outputs, `[B, T, layout without padding]`, in the buffers of the plan.
+    pub(super) grads: Vec<Vec<f32>>,
     /// Sums of the weight's gradient: `[share, …]` of a convolution, one of a dense layer.
     pub(super) grad_weight: Vec<f32>,
     /// Spikes or membranes of the output layer, `[B, T, outputs]`, and their gradient.
@@ -276,13 +281,22 @@ impl Shared {
         grow(&mut self.logits, cut.batch_size * plan.n_outputs / plan.group);
         if training {
             grow(&mut self.grad_output_seq, n_images * plan.n_outputs);
+            self.grads.resize_with(plan.n_grads, Vec::new);
         }
         for (space, planned) in stages.iter_mut().zip(&plan.stages) {
             grow(&mut space.output, n_images * planned.output.len());
             let out = without_padding(&planned.output).len();
-            if training {
-                grow(&mut self.grad_output, n_images * out);
-                grow(&mut self.grad_input, n_images * out);
+            if training && planned.learns {
+                grow(&mut self.grads[planned.grad], n_images * out);
+                for (of_source, source) in planned.grads_of_sources.iter().zip(&planned.sources) {
+                    if let Some(GradientOf { slot, scratch }) = *of_source {
+                        let n = n_images * without_padding(plan.layout(*source)).len();
+                        grow(&mut self.grads[slot], n);
+                        if let Some(scratch) = scratch {
+                            grow(&mut self.grads[scratch], n);
+                        }
+                    }
+                }
             }
             match &planned.stage {
                 Stage::Neurons(neurons) => {
@@ -290,14 +304,14 @@ impl Shared {
                     if training {
                         grow(&mut space.y, n_images * neurons.layout.len());
                         let n = match &neurons.product {
-                            Product::Conv(conv) => cut.n_shares * conv.n_gradient(),
+                            Product::Conv(conv, _) => cut.n_shares * conv.n_gradient(),
                             Product::Dense(dense) => dense.n_in * dense.out_stride,
                         };
                         grow(&mut self.grad_weight, n);
                     }
                 }
                 Stage::Dropout { .. } => grow(&mut space.mask, cut.batch_size * out),
-                Stage::Pool(_) => {}
+                Stage::Pool(_) | Stage::Gather(_) | Stage::Add => {}
             }
         }
     }

@@ -4,6 +4,7 @@ use mbspike_core::conv::PackedWeights;
 use mbspike_core::{Result, carry, n_subnormal, round_to_bf16};
 use rayon::prelude::*;
 
+use super::edge::RecurrentWeights;
 use super::plan::{Dense, Neurons, Product};
 use crate::Parameter;
 use crate::quantization::fake_quantize;
@@ -17,7 +18,10 @@ pub(super) struct Packed {
     pub(super) by_output: Vec<f32>,
     /// `[out padded]`, zero where there is no bias.
     pub(super) bias: Vec<f32>,
+    pub(super) recurrent: RecurrentWeights,
     rounded: Vec<f32>,
+    /// Weights of a convolution over gathered blocks.
+    over_blocks: Vec<f32>,
 }
 
 impl Packed {
@@ -31,33 +35,27 @@ impl Packed {
         int8: bool,
         training: bool,
     ) -> Result<()> {
-        mbspike_core::read::<f32, _>(&parameters[neurons.weight].var, |values| {
-            let mut rounded = std::mem::take(&mut self.rounded);
-            let has_small = n_subnormal(values) > 0;
-            let values = if bf16 || int8 || has_small {
-                rounded.clear();
-                rounded.extend_from_slice(values);
-                // A file of weights may have what a step of ours would have ended at 0.
-                carry(&mut rounded);
-                if int8 {
-                    fake_quantize(&mut rounded, neurons.layout.channels);
-                }
-                if bf16 {
-                    round_to_bf16(&mut rounded);
-                }
-                &rounded
-            } else {
-                values
-            };
-            let packed = match neurons.bias {
+        let mut rounded = std::mem::take(&mut self.rounded);
+        let n_outputs = neurons.layout.channels;
+        let done = mbspike_core::read::<f32, _>(&parameters[neurons.weight].var, |values| {
+            let values = as_operand(&mut rounded, values, n_outputs, bf16, int8);
+            match neurons.bias {
                 Some(bias) => mbspike_core::read::<f32, _>(&parameters[bias].var, |bias| {
                     self.pack_values(neurons, values, Some(bias), training)
                 }),
                 None => self.pack_values(neurons, values, None, training),
-            };
-            self.rounded = rounded;
-            packed
-        })
+            }
+        });
+        let done = done.and_then(|()| {
+            let Some(recurrent) = &neurons.recurrent else { return Ok(()) };
+            mbspike_core::read::<f32, _>(&parameters[recurrent.weight].var, |values| {
+                let values = as_operand(&mut rounded, values, n_outputs, bf16, int8);
+                recurrent.pack(&mut self.recurrent, values);
+                Ok(())
+            })
+        });
+        self.rounded = rounded;
+        done
     }
 
     fn pack_values(
@@ -68,7 +66,11 @@ impl Packed {
         training: bool,
     ) -> Result<()> {
         match &neurons.product {
-            Product::Conv(conv) => conv.pack(&mut self.conv, weight, bias)?,
+            Product::Conv(conv, None) => conv.pack(&mut self.conv, weight, bias)?,
+            Product::Conv(conv, Some(taps)) => {
+                taps.spread(&mut self.over_blocks, weight);
+                conv.pack(&mut self.conv, &self.over_blocks, bias)?;
+            }
             Product::Dense(dense) => {
                 self.by_input.resize(dense.n_in * dense.out_stride, 0.0);
                 fill_by_input(&mut self.by_input, dense, weight);
@@ -84,6 +86,30 @@ impl Packed {
         }
         Ok(())
     }
+}
+
+/// Weights as operands, in `rounded` where they are others than their values.
+fn as_operand<'a>(
+    rounded: &'a mut Vec<f32>,
+    values: &'a [f32],
+    n_outputs: usize,
+    bf16: bool,
+    int8: bool,
+) -> &'a [f32] {
+    if !bf16 && !int8 && n_subnormal(values) == 0 {
+        return values;
+    }
+    rounded.clear();
+    rounded.extend_from_slice(values);
+    // A file of weights may have what a step of ours would have ended at 0.
+    carry(rounded);
+    if int8 {
+        fake_quantize(rounded, n_outputs);
+    }
+    if bf16 {
+        round_to_bf16(rounded);
+    }
+    rounded
 }
 
 /// Inputs whose columns are read together while outputs pass: about a cache line of each weight row.

@@ -46,9 +46,19 @@ fn step(args: &BenchStepArgs) -> anyhow::Result<ExitCode> {
         row("forward", &|times| ms(times.forward_s)),
         row("backward", &|times| ms(times.backward_s)),
         row("samples a second", &|times| format!("{:.0}", times.samples_per_s)),
+        row("subnormal numbers", &|times| met(times.met_subnormals).to_owned()),
         vec!["peak memory".to_owned(), memory],
     ])?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether subnormal numbers were met, in a word.
+fn met(subnormals: Option<bool>) -> &'static str {
+    match subnormals {
+        Some(true) => "met",
+        Some(false) => "none",
+        None => "unknown",
+    }
 }
 
 fn kernel(args: &BenchKernelArgs) -> anyhow::Result<ExitCode> {

@@ -187,7 +187,8 @@ fn percent(share: f64, digits: usize) -> String {
 /// A group by what was swept, as a config says it, and how many of its runs diverged.
 fn name(group: &RunGroup) -> String {
     let summary = group.described();
-    let values = summary.values.iter();
+    // The repeats of a group differ in their seeds.
+    let values = summary.values.iter().filter(|(key, _)| *key != "seed");
     let values: Vec<String> =
         values.map(|(key, value)| format!("{key}={}", value_text(value))).collect();
     let name = if values.is_empty() { summary.name.clone() } else { values.join(" ") };

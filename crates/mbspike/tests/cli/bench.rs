@@ -30,6 +30,10 @@ fn a_benchmark_takes_a_fresh_network_one_after_a_warm_up_or_one_from_a_checkpoin
     assert!(fresh["trained"].is_null() && fresh["median_s"] == fresh["fresh"]["median_s"]);
     let trained = times(&["--warm-up", "5"]);
     assert!(trained["n_warm_up"] == 5 && trained["trained"]["median_s"].is_number());
+    let met = cfg!(target_arch = "x86_64").then_some(false);
+    for network in ["fresh", "trained"] {
+        assert_eq!(trained[network]["met_subnormals"], serde_json::json!(met), "{network}");
+    }
 
     let missing = bench(&["--checkpoint", "none.safetensors"]);
     assert_eq!(code(&missing), 1);

@@ -2,14 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
-use candle_core::{DType, Device, Tensor};
+mod batch;
+mod steps;
+
+use candle_core::{Device, Tensor};
 use mbspike_core::{InputCode, Reset, Shift, Surrogate};
 use mbspike_lif::{
     Execution, Loss, LossKind, Network, NetworkConfig, Precision, Quantization, Readout, StepKey,
-    StepOutput, one_hot,
 };
 
 /// Every sequence of layers that the fused execution supports, in small.
+use steps::*;
+
 const ARCHS: &[&str] = &[
     "12x12-8c5-2a-16c5-2a-10o",
     "12x12-8c5-2m-16c3-2m-10o",
@@ -22,65 +26,6 @@ const ARCHS: &[&str] = &[
     "12x12x2-dp0.5-16c3-3a-10o",
     "13x11-24c7-10o",
 ];
-
-fn input(arch: &str, n_steps: usize, batch_size: usize) -> (Tensor, Tensor) {
-    let arch: mbspike_lif::Arch = arch.parse().unwrap();
-    let s = arch.input;
-    let n = n_steps * batch_size * s.n_elements();
-    let values: Vec<f32> = (0..n as u64)
-        .map(|i| {
-            let u = (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f32 / (1 << 24) as f32;
-            if u < 0.6 { 0.0 } else { u }
-        })
-        .collect();
-    let dims = (n_steps, batch_size, s.channels, s.height, s.width);
-    let labels: Vec<u8> = (0..batch_size).map(|i| (i % arch.n_classes()) as u8).collect();
-    let targets = one_hot(&labels, arch.n_classes(), DType::F32, &Device::Cpu).unwrap();
-    (Tensor::from_vec(values, dims, &Device::Cpu).unwrap(), targets)
-}
-
-fn step(config: &NetworkConfig, loss: Loss, n_steps: usize, batch_size: usize) -> StepOutput {
-    let mut network = Network::new(config, 7, &Device::Cpu).unwrap();
-    let (x_seq, targets) = input(&config.arch.to_string(), n_steps, batch_size);
-    let key = StepKey { seed: 3, iteration: 11 };
-    network.train_step(&x_seq, &targets, loss, key).unwrap()
-}
-
-fn flat(t: &Tensor) -> Vec<f32> {
-    t.flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn relative(got: &[f32], want: &[f32]) -> f64 {
-    assert_eq!(got.len(), want.len());
-    let norm =
-        |v: &mut dyn Iterator<Item = f32>| v.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-    norm(&mut got.iter().zip(want).map(|(g, w)| g - w)) / norm(&mut want.iter().copied()).max(1e-12)
-}
-
-fn assert_agree(what: &str, a: &StepOutput, b: &StepOutput, tolerance: f64) {
-    let off = relative(&flat(&a.logits), &flat(&b.logits));
-    assert!(off <= tolerance, "{what}: logits off by {off}");
-    assert!((a.loss - b.loss).abs() <= tolerance * b.loss.abs(), "{what}: {} {}", a.loss, b.loss);
-    for (i, (a, b)) in a.gradients.iter().zip(&b.gradients).enumerate() {
-        let off = relative(&flat(a), &flat(b));
-        assert!(off <= tolerance, "{what}: gradient {i} off by {off}");
-    }
-    for (a, b) in a.activity.positions.iter().zip(&b.activity.positions) {
-        assert_eq!(a.n_elements, b.n_elements, "{what}");
-        let off = (a.n_nonzero as f64 - b.n_nonzero as f64).abs() / a.n_elements as f64;
-        assert!(off <= tolerance, "{what}: activity off by {off}");
-    }
-}
-
-/// Membranes so rarely lie within a rounding of a level that these inputs flip no spike.
-const ROUNDING: f64 = 2e-4;
-
-fn compare(what: &str, config: &NetworkConfig, loss: Loss) {
-    let by = |execution| step(&NetworkConfig { execution, ..config.clone() }, loss, 4, 5);
-    let layered = by(Execution::Layered);
-    assert_agree(&format!("{what}, fused"), &by(Execution::Fused), &layered, ROUNDING);
-    assert_agree(&format!("{what}, batch"), &by(Execution::Batch), &layered, ROUNDING);
-}
 
 #[test]
 fn fused_and_layered_agree_on_every_supported_sequence_of_layers() {
@@ -345,110 +290,6 @@ fn networks_that_cannot_be_fused_say_why() {
     let auto = NetworkConfig { execution: Execution::Auto, ..config };
     let network = Network::new(&auto, 7, &Device::Cpu).unwrap();
     assert_eq!(network.execution(), Execution::Batch);
-}
-
-/// Sequences of layers that take the whole batch.
-const NORM_ARCHS: &[&str] = &[
-    "12x12-8c5-bn-2a-16c5-bn-2a-10o",
-    "12x12x2-9c3-bn-2m-17c3v-bn-dp0.3-20-10o",
-    "12x9x3-5c3-bn-3a-6c3-bn-40-20o-vote2",
-    "12x12-2a-33c3-bn-10o",
-];
-
-/// Running statistics after a step, and the answer in evaluation mode.
-fn after_step(config: &NetworkConfig) -> (Vec<Vec<f32>>, Vec<f32>) {
-    let mut network = Network::new(config, 7, &Device::Cpu).unwrap();
-    let (x_seq, targets) = input(&config.arch.to_string(), 4, 5);
-    let key = StepKey { seed: 3, iteration: 11 };
-    network.train_step(&x_seq, &targets, Loss::default(), key).unwrap();
-    let buffers = network.buffers().iter().map(|b| flat(&b.var)).collect();
-    (buffers, flat(&network.predict(&x_seq).unwrap().logits))
-}
-
-#[test]
-fn batch_and_layered_agree_where_the_whole_batch_is_needed() {
-    for arch in NORM_ARCHS {
-        for (bits, bias, learnable_tau) in [(1, false, false), (2, true, false), (3, false, true)] {
-            for precision in [Precision::F32, Precision::Bf16] {
-                let mut config = NetworkConfig::new(arch.parse().unwrap(), bits);
-                (config.bias, config.precision) = (bias, precision);
-                config.neuron.learnable_tau = learnable_tau;
-                config.neuron.tau = 2.5;
-                let by = |execution| NetworkConfig { execution, ..config.clone() };
-                let (batch, layered) = (by(Execution::Batch), by(Execution::Layered));
-                let what = format!("{arch}, {bits} bits, {precision:?}");
-                let (got, want) =
-                    (step(&batch, Loss::default(), 4, 5), step(&layered, Loss::default(), 4, 5));
-                let tolerance = if precision == Precision::F32 { 1e-4 } else { 4e-3 };
-                let network = Network::new(&batch, 7, &Device::Cpu).unwrap();
-                for ((p, got), want) in
-                    network.parameters().iter().zip(&got.gradients).zip(&want.gradients)
-                {
-                    // A bias before batch normalization is cancelled by it: rounding is all there is.
-                    if !(p.name.starts_with("conv") && p.name.ends_with("bias")) {
-                        let off = relative(&flat(got), &flat(want));
-                        assert!(off <= tolerance, "{what}: {} off by {off}", p.name);
-                    }
-                }
-                let off = relative(&flat(&got.logits), &flat(&want.logits));
-                assert!(off <= tolerance, "{what}: logits off by {off}");
-                assert!((got.loss - want.loss).abs() <= tolerance * want.loss, "{what}");
-                let ((got, got_logits), (want, want_logits)) =
-                    (after_step(&batch), after_step(&layered));
-                for (got, want) in got.iter().zip(&want) {
-                    assert!(relative(got, want) <= 1e-5, "{what}: {got:?} {want:?}");
-                }
-                let off = relative(&got_logits, &want_logits);
-                assert!(off <= tolerance, "{what}: logits of evaluation off by {off}");
-            }
-        }
-    }
-}
-
-#[test]
-fn batch_and_layered_agree_on_time_constants_of_every_neuron() {
-    for reset in [Reset::Soft {}, Reset::Hard { v_reset: 0.05 }, Reset::None {}] {
-        for decay_input in [false, true] {
-            // Levels so fine, and a leak to such a potential, that every layer spikes: else the
-            // gradient of the output's is all rounding.
-            let mut config = NetworkConfig::new(ARCHS[0].parse().unwrap(), 5);
-            config.neuron.learnable_tau = true;
-            config.neuron.reset = reset;
-            config.neuron.decay_input = decay_input;
-            config.neuron.v_threshold = 0.3;
-            let by = |execution| {
-                step(&NetworkConfig { execution, ..config.clone() }, Loss::default(), 4, 5)
-            };
-            let what = format!("{reset:?} {decay_input}");
-            assert_agree(&what, &by(Execution::Batch), &by(Execution::Layered), ROUNDING);
-        }
-    }
-}
-
-#[test]
-fn batches_of_other_sizes_do_not_disturb_each_other() {
-    for arch in [NORM_ARCHS[0], ARCHS[3]] {
-        let config = NetworkConfig {
-            execution: Execution::Batch,
-            ..NetworkConfig::new(arch.parse().unwrap(), 2)
-        };
-        let key = StepKey { seed: 3, iteration: 11 };
-        let mut used = Network::new(&config, 7, &Device::Cpu).unwrap();
-        for (n_steps, batch_size) in [(2, 40), (5, 3), (1, 1), (4, 5)] {
-            let (x_seq, targets) = input(arch, n_steps, batch_size);
-            let got = used.train_step(&x_seq, &targets, Loss::default(), key).unwrap();
-            let want = step(&config, Loss::default(), n_steps, batch_size);
-            assert_eq!(flat(&got.logits), flat(&want.logits));
-            for (got, want) in got.gradients.iter().zip(&want.gradients) {
-                assert_eq!(flat(got), flat(want));
-            }
-            let fresh = Network::new(&config, 7, &Device::Cpu).unwrap();
-            for (to, from) in used.buffers().iter().zip(fresh.buffers()) {
-                to.var.set(&from.var).unwrap();
-            }
-            used.predict(&x_seq).unwrap();
-        }
-    }
 }
 
 #[test]
