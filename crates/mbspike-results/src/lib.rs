@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod conclusion;
 pub mod conversion;
 pub mod curves;
 pub mod energy;
@@ -25,10 +26,10 @@ pub mod tensorboard;
 
 pub use error::{Error, Result};
 pub use files::{read_json, read_summaries, read_summary, write_json};
-pub use group::{Facet, Group, Groups, Run, RunGroup, RunSet};
+pub use group::{Facet, Grid, Group, Groups, Run, RunGroup, RunSet};
 pub use holder::{Holder, Job, RunProgress};
 pub use identity::{Difference, FREE_KEYS, Identity};
-pub use label::{Names, value_text};
+pub use label::{Names, bits_in_words, value_text};
 pub use lock::{Lock, Timing};
 pub use mark::MetricsMark;
 pub use metrics::{MetricsLog, read_metrics};

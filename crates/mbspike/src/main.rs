@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod duration;
+mod help;
 mod printer;
 mod progress;
 mod stop;
@@ -12,7 +13,7 @@ mod stop;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::FromArgMatches;
 use mbspike_experiments::{energy, exchange, machine, run, slurm, sweep};
 use mbspike_nir::network as nir;
 
@@ -24,7 +25,11 @@ use cli::{Cli, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let typed = help::command().get_matches();
+    let cli = match Cli::from_arg_matches(&typed) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     match start(&cli.command).and_then(|()| dispatch(cli)) {
         Ok(code) => code,
         Err(error) => {
