@@ -201,6 +201,7 @@ pub struct MigrateArgs {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct EvalArgs {
     /// The folder of one run.
     pub run: PathBuf,
