@@ -42,7 +42,7 @@ impl Hdf5 {
     /// Opens a file. Nothing but its structure is read.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let n_bytes = fs_err::metadata(path)?.len();
-        let file = guarded(path, "", || Ok(hdf5_pure::File::open_streaming(path)?))?;
+        let file = guarded(path, "", || hdf5_pure::File::open_streaming(path))?;
         Ok(Self { file, path: path.to_owned(), n_bytes })
     }
 
@@ -59,7 +59,7 @@ impl Hdf5 {
     pub(crate) fn integers(&self, name: &str) -> Result<Option<Vec<i64>>> {
         let Some(dataset) = self.dataset(name) else { return Ok(None) };
         let bytes = self.bytes(&dataset, name)?;
-        let datatype = guarded(&self.path, name, || Ok(dataset.datatype()?))?;
+        let datatype = guarded(&self.path, name, || dataset.datatype())?;
         let Some(number) = Number::of(&datatype) else {
             return Err(self.refuse(name, format!("expected whole numbers, found {datatype:?}")));
         };
@@ -77,7 +77,7 @@ impl Hdf5 {
     /// it is no table.
     pub(crate) fn table(&self, name: &str) -> Result<Option<Columns>> {
         let Some(dataset) = self.dataset(name) else { return Ok(None) };
-        let datatype = guarded(&self.path, name, || Ok(dataset.datatype()?))?;
+        let datatype = guarded(&self.path, name, || dataset.datatype())?;
         let Datatype::Compound { size, members } = &datatype else { return Ok(None) };
         let bytes = self.bytes(&dataset, name)?;
         let mut columns = Columns::new();
@@ -115,7 +115,7 @@ impl Hdf5 {
         let Some(dataset) = self.dataset(name) else {
             return Err(self.refuse(name, "is not there".to_owned()));
         };
-        let datatype = guarded(&self.path, name, || Ok(dataset.datatype()?))?;
+        let datatype = guarded(&self.path, name, || dataset.datatype())?;
         let number = match &datatype {
             Datatype::VariableLength { is_string: false, base_type, .. } => Number::of(base_type),
             _ => None,
@@ -125,7 +125,7 @@ impl Hdf5 {
             return Err(self.refuse(name, message));
         };
         let bytes = self.bytes(&dataset, name)?;
-        let size = guarded(&self.path, name, || Ok(dataset.element_size()?))?;
+        let size = guarded(&self.path, name, || dataset.element_size())?;
         if size != REFERENCE_BYTES as u64 {
             let message = format!("expected references of {REFERENCE_BYTES} bytes, found {size}");
             return Err(self.refuse(name, message));
@@ -153,7 +153,7 @@ impl Hdf5 {
         if let Some(filter) = filters.iter().find(|filter| !KNOWN_FILTERS.contains(filter)) {
             return Err(self.refuse(name, unknown_filter(*filter)));
         }
-        guarded(&self.path, name, || Ok(dataset.read_raw()?))
+        guarded(&self.path, name, || dataset.read_raw())
     }
 
     /// Unpacks the chunks of a dataset of one axis that Blosc compressed.
