@@ -36,11 +36,14 @@ import torch
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "crates/mbspike-data/data/fashion-mnist-subset"
 STEPS = 6
+# Images of the test set: the first of each class, as `dataset.test_size` takes them.
+N_TEST = 200
 CONFIG = f"""
 name = "exchange"
 seed = 5
 [dataset]
 name = "fashion-mnist-subset"
+test_size = {N_TEST}
 [encoder]
 kind = "direct"
 time_steps = {STEPS}
@@ -65,6 +68,10 @@ def images(split="t10k"):
         pixels = np.frombuffer(file.read()[16:], dtype=np.uint8).reshape(-1, 1, 28, 28)
     with gzip.open(DATA / f"{split}-labels-idx1-ubyte.gz") as file:
         labels = np.frombuffer(file.read()[8:], dtype=np.uint8)
+    if split == "t10k":
+        of_class = [np.flatnonzero(labels == k)[:N_TEST // 10] for k in range(10)]
+        chosen = np.sort(np.concatenate(of_class))
+        pixels, labels = pixels[chosen], labels[chosen]
     return torch.from_numpy(pixels.astype(np.float32) / np.float32(255)), labels
 
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use mbspike_experiments::exchange::{Placement, new_network, parse_config, place, read_tensors};
+use mbspike_experiments::exchange::{Placement, place, read_tensors};
+use mbspike_lif::{Network, NetworkTable, NeuronTable, Precision};
 
 fn file(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checkpoints").join(name)
@@ -24,42 +25,30 @@ fn tensors_of_a_checkpoint_are_in_the_order_of_its_layers() {
 
 #[test]
 fn layers_of_a_checkpoint_find_their_places_by_order() {
-    let config = r#"
-name = "theirs"
-seed = 1
-[dataset]
-name = "fashion-mnist-subset"
-[encoder]
-kind = "direct"
-time_steps = 4
-[network]
+    let layers = r#"
 input = "8x8x2"
-[[network.layer]]
+[[layer]]
 kind = "conv"
 channels = 3
 kernel = 3
-[[network.layer]]
+[[layer]]
 kind = "pool"
 take = "average"
 size = 2
-[[network.layer]]
+[[layer]]
 kind = "conv"
 channels = 4
 kernel = 3
 stride = 2
 bias = true
-[[network.layer]]
+[[layer]]
 kind = "output"
 neurons = 5
-[neuron]
-bits = 1
-[train]
-epochs = 1
-batch_size = 10
-optimizer = { kind = "adam", lr = 1e-3 }
 "#;
-    let config = parse_config(Path::new("theirs.toml"), config, &[]).unwrap();
-    let network = new_network(&config).unwrap();
+    let layers: NetworkTable = toml::from_str(layers).unwrap();
+    let neuron = NeuronTable { bits: Some(1), ..NeuronTable::default() };
+    let config = layers.resolve(&neuron, Precision::F32).unwrap();
+    let network = Network::new(&config, 1, &candle_core::Device::Cpu).unwrap();
     let tensors = read_tensors(&file("spikingjelly.pth")).unwrap();
     let placed = place(&tensors, &network, Placement::Auto).unwrap();
     let pairs: Vec<(&str, &str)> = placed

@@ -73,7 +73,8 @@ fn scores_are_nearly_those_of_the_network_with_pooling_and_norms_in_the_weights(
                 let loihi = convert(&config, &network, false);
                 let [off, mean] = difference(&network, &loihi, &x_seq);
                 assert!(mean > 0.01, "{arch}, {bits} bits: nothing fires");
-                assert!(off <= 0.12 * mean, "{arch}, {bits} bits, {reset:?}: {off} of {mean}");
+                // Scores are mean spikes, up to 1.
+                assert!(off <= 0.05, "{arch}, {bits} bits, {reset:?}: {off} of {mean}");
                 let binary = reset == Reset::Hard { v_reset: 0.0 };
                 for layer in &loihi.config().layers {
                     let is_binary = matches!(layer.cell.fire, LoihiFire::Binary { .. });
