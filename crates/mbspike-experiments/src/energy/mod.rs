@@ -109,6 +109,8 @@ fn counts_of(
     if let Some(counts) = read_counts(folder, weights.as_deref())?
         && counts.n_samples == n_wanted as u64
     {
+        // Whoever counted them may have been killed after that.
+        Lock::clear(folder)?;
         return Ok(Some(counts));
     }
     let settings = match n_samples {

@@ -32,7 +32,7 @@ pub struct SlurmArgs {
     /// What to compute on; cuda where the tasks have GPUs, else cpu, without it.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<DeviceName>,
-    /// A TOML file with a table [slurm] of what follows; what is typed counts more.
+    /// A TOML file with a table `[slurm]` of what follows; what is typed counts more.
     #[arg(long, value_name = "FILE")]
     pub cluster: Option<PathBuf>,
     /// The partition.
