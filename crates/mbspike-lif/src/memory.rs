@@ -39,8 +39,15 @@ const LAYERED: Sequences = Sequences {
 /// In double precision, whose convolutions write out the patches that they multiply.
 const LAYERED_F64: Sequences = Sequences { neurons: 6.0, pool: 2.0, input: 1.0, ..LAYERED };
 /// Normalization happens on the way.
-const BATCH: Sequences =
-    Sequences { neurons: 1.9, norm: 0.0, pool: 2.0, conv_input: 1.5, dense_input: 1.5, input: 0.0 };
+const BATCH: Sequences = Sequences {
+    neurons: 1.9,
+    norm: 0.0,
+    pool: 2.0,
+    add: 1.0,
+    conv_input: 1.5,
+    dense_input: 1.5,
+    input: 0.0,
+};
 /// What neurons have more in the batch engine after a convolution without pooling: their spikes, too.
 const BATCH_UNPOOLED: f64 = 0.6;
 /// What recurrent neurons have more there: each step by itself.
