@@ -171,8 +171,8 @@ pub(crate) struct Plan {
     pub(super) input: ImageLayout,
     /// Whether the input is an operand of a product computed in bf16.
     pub(super) rounds_input: bool,
-    /// Buffers for gradients of outputs.
-    pub(super) n_grads: usize,
+    /// Elements for each image of the buffers for gradients of outputs.
+    pub(super) grads: Vec<usize>,
     pub(super) n_outputs: usize,
     /// Outputs in a group that votes; 1 where there is no vote.
     pub(super) group: usize,
@@ -205,7 +205,7 @@ impl Plan {
             stages: vec![],
             input: unpadded(shape, shape.channels),
             rounds_input: false,
-            n_grads: 0,
+            grads: vec![],
             n_outputs: 0,
             group: 1,
             readout: config.readout,
@@ -239,24 +239,26 @@ impl Plan {
     /// stage whose output it is about has passed.
     fn assign_gradients(&mut self) {
         let mut slots: Vec<Option<usize>> = vec![None; self.stages.len()];
-        let (mut free, mut n) = (vec![], 0);
-        let take = |free: &mut Vec<usize>, n: &mut usize| {
-            free.pop().unwrap_or_else(|| {
-                *n += 1;
-                *n - 1
-            })
+        let (mut free, mut sizes) = (vec![], vec![]);
+        let take = |free: &mut Vec<usize>, sizes: &mut Vec<usize>, layout: &ImageLayout| {
+            let slot = free.pop().unwrap_or(sizes.len());
+            sizes.resize(sizes.len().max(slot + 1), 0);
+            sizes[slot] = sizes[slot].max(without_padding(layout).len());
+            slot
         };
         for i in (0..self.stages.len()).rev() {
             if !self.stages[i].learns {
                 continue;
             }
-            let own = *slots[i].get_or_insert_with(|| take(&mut free, &mut n));
+            let output = &self.stages[i].output;
+            let own = *slots[i].get_or_insert_with(|| take(&mut free, &mut sizes, output));
             let mut scratches = vec![];
             let mut of_sources = vec![];
             for source in &self.stages[i].sources {
                 of_sources.push(match *source {
                     Source::Stage(j) if self.stages[j].learns => {
-                        let taken = take(&mut free, &mut n);
+                        let output = &self.stages[j].output;
+                        let taken = take(&mut free, &mut sizes, output);
                         if let Some(slot) = slots[j] {
                             scratches.push(taken);
                             Some(GradientOf { slot, scratch: Some(taken) })
@@ -273,7 +275,7 @@ impl Plan {
             self.stages[i].grad = own;
             self.stages[i].grads_of_sources = of_sources;
         }
-        self.n_grads = n;
+        self.grads = sizes;
     }
 }
 
@@ -316,12 +318,12 @@ impl<'a> Planner<'a> {
                     let pool = Pool { kind: op.kind, size: op.size };
                     let layout = *self.plan.layout(sources[0]);
                     let output = unpadded(node.shape(), layout.stride);
+                    let alone = graph.only_consumer(node.inputs[0]).is_some();
                     // Pooling right after neurons, which nothing else reads, belongs to their stage.
                     if let Source::Stage(stage) = sources[0]
-                        && let alone = graph.only_consumer(node.inputs[0]).is_some()
+                        && alone
                         && let PlannedStage { stage: Stage::Neurons(before), output: out, .. } =
                             &mut self.plan.stages[stage]
-                        && alone
                         && before.pool.is_none()
                         && before.recurrent.is_none()
                     {

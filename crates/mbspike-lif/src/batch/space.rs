@@ -6,7 +6,7 @@ use mbspike_core::norm::NormGradient;
 use mbspike_core::product::ProductSpace;
 
 use super::edge::RecurrentSpace;
-use super::plan::{GradientOf, Plan, PlannedStage, Product, Stage, without_padding};
+use super::plan::{Plan, PlannedStage, Product, Stage, without_padding};
 use super::weights::Packed;
 use crate::Activity;
 
@@ -279,39 +279,31 @@ impl Shared {
         grow(&mut self.input, n_images * plan.input.len());
         grow(&mut self.output_seq, n_images * plan.n_outputs);
         grow(&mut self.logits, cut.batch_size * plan.n_outputs / plan.group);
+        let neurons = || plan.stages.iter().filter_map(PlannedStage::neurons);
+        let n_neurons = neurons().map(|neurons| neurons.layout.len()).max();
+        grow(&mut self.neurons, n_images * n_neurons.unwrap_or(0));
         if training {
             grow(&mut self.grad_output_seq, n_images * plan.n_outputs);
-            self.grads.resize_with(plan.n_grads, Vec::new);
+            self.grads.resize_with(plan.grads.len(), Vec::new);
+            for (grad, n) in self.grads.iter_mut().zip(&plan.grads) {
+                grow(grad, n_images * n);
+            }
+            let n_gradients = neurons().map(|neurons| match &neurons.product {
+                Product::Conv(conv, _) => cut.n_shares * conv.n_gradient(),
+                Product::Dense(dense) => dense.n_in * dense.out_stride,
+            });
+            grow(&mut self.grad_weight, n_gradients.max().unwrap_or(0));
         }
         for (space, planned) in stages.iter_mut().zip(&plan.stages) {
             grow(&mut space.output, n_images * planned.output.len());
-            let out = without_padding(&planned.output).len();
-            if training && planned.learns {
-                grow(&mut self.grads[planned.grad], n_images * out);
-                for (of_source, source) in planned.grads_of_sources.iter().zip(&planned.sources) {
-                    if let Some(GradientOf { slot, scratch }) = *of_source {
-                        let n = n_images * without_padding(plan.layout(*source)).len();
-                        grow(&mut self.grads[slot], n);
-                        if let Some(scratch) = scratch {
-                            grow(&mut self.grads[scratch], n);
-                        }
-                    }
-                }
-            }
             match &planned.stage {
-                Stage::Neurons(neurons) => {
-                    grow(&mut self.neurons, n_images * neurons.layout.len());
-                    if training {
-                        grow(&mut space.y, n_images * neurons.layout.len());
-                        let n = match &neurons.product {
-                            Product::Conv(conv, _) => cut.n_shares * conv.n_gradient(),
-                            Product::Dense(dense) => dense.n_in * dense.out_stride,
-                        };
-                        grow(&mut self.grad_weight, n);
-                    }
+                Stage::Neurons(neurons) if training => {
+                    grow(&mut space.y, n_images * neurons.layout.len());
                 }
-                Stage::Dropout { .. } => grow(&mut space.mask, cut.batch_size * out),
-                Stage::Pool(_) | Stage::Gather(_) | Stage::Add => {}
+                Stage::Dropout { .. } => {
+                    grow(&mut space.mask, cut.batch_size * without_padding(&planned.output).len());
+                }
+                Stage::Neurons(_) | Stage::Pool(_) | Stage::Gather(_) | Stage::Add => {}
             }
         }
     }
