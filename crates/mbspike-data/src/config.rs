@@ -4,15 +4,18 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::catalog::DatasetName;
+use crate::synthetic::SyntheticTask;
 use crate::{Error, OwnKind, Result};
 
-/// Where samples come from: a published dataset, or a user's own data.
+/// Where samples come from: a published dataset, a user's own data or a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceName {
     /// A dataset of the catalog.
     Published(DatasetName),
     /// Own data.
     Own(OwnKind),
+    /// A synthetic task.
+    Synthetic(SyntheticTask),
 }
 
 impl SourceName {
@@ -21,12 +24,14 @@ impl SourceName {
         match self {
             Self::Published(name) => name.as_str(),
             Self::Own(kind) => kind.as_str(),
+            Self::Synthetic(task) => task.as_str(),
         }
     }
 
     fn all() -> impl Iterator<Item = Self> {
         let published = DatasetName::ALL.into_iter().map(Self::Published);
-        published.chain(OwnKind::ALL.into_iter().map(Self::Own))
+        let own = OwnKind::ALL.into_iter().map(Self::Own);
+        published.chain(own).chain(SyntheticTask::ALL.into_iter().map(Self::Synthetic))
     }
 }
 
@@ -48,6 +53,12 @@ impl From<OwnKind> for SourceName {
     }
 }
 
+impl From<SyntheticTask> for SourceName {
+    fn from(task: SyntheticTask) -> Self {
+        Self::Synthetic(task)
+    }
+}
+
 impl PartialEq<DatasetName> for SourceName {
     fn eq(&self, name: &DatasetName) -> bool {
         *self == Self::Published(*name)
@@ -61,7 +72,7 @@ impl Serialize for SourceName {
 }
 
 /// The names, for errors of serde, which wants them to live for ever.
-const SOURCE_NAMES: [&str; 13] = [
+const SOURCE_NAMES: [&str; 17] = [
     "mnist",
     "fashion-mnist",
     "fashion-mnist-subset",
@@ -72,9 +83,13 @@ const SOURCE_NAMES: [&str; 13] = [
     "arrays",
     "idx",
     "events-folder",
+    "spikes-hdf5",
     "csv",
     "ts",
     "arff",
+    "delayed-xor",
+    "temporal-order",
+    "store-recall",
 ];
 
 impl<'de> Deserialize<'de> for SourceName {
@@ -84,7 +99,7 @@ impl<'de> Deserialize<'de> for SourceName {
             type Value = SourceName;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("the name of a dataset, or of a kind of own data")
+                f.write_str("the name of a dataset, of a kind of own data or of a synthetic task")
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<SourceName, E> {
@@ -161,16 +176,24 @@ pub struct DatasetConfig {
     /// `idx`: exchange rows and columns, as EMNIST needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transpose: Option<bool>,
-    /// `events-folder`: height and width of the sensor, where the recordings do not tell them.
+    /// `events-folder`: height and width of the sensor, where the recordings do not tell them;
+    /// `spikes-hdf5`: 1 and the number of lines, 700 without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor: Option<[usize; 2]>,
     /// `events-folder`: a table in `path` with the columns file, label and, for parts of recordings,
     /// `start_us` and `end_us`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// Time series: cut or padded with zeros to so many steps; the longest's without it.
+    /// Time series: cut or padded with zeros to so many steps; the longest's without it. Synthetic
+    /// tasks: the steps of a sequence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
+    /// Synthetic tasks: the seed of the samples; 0 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Synthetic tasks: the probability that a silent line fires in a step between the bits; 0 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<f32>,
 }
 
 /// Where event frames are kept, so that recordings are integrated once and not in every epoch:
@@ -271,6 +294,8 @@ impl DatasetConfig {
             sensor: None,
             table: None,
             length: None,
+            seed: None,
+            noise: None,
         }
     }
 
@@ -294,6 +319,7 @@ impl DatasetConfig {
                 }
                 return self.validate_own(kind);
             }
+            SourceName::Synthetic(task) => return self.validate_synthetic(task),
         };
         if let Some(key) = self.own_keys().first() {
             let message = format!("is of no use to \"{name}\", whose parts are published");

@@ -16,7 +16,7 @@ pub struct Dataset {
     pub class_names: Vec<String>,
     /// Where the data came from: a folder, "embedded subset", …
     pub source: String,
-    /// Whether the recordings are simulated, not measured.
+    /// Whether the samples are simulated or synthetic, not measured.
     pub simulated: bool,
 }
 
@@ -83,11 +83,11 @@ impl SampleSet {
     }
 
     /// Channels, height and width of a sample: of an image, or of the sensor of an event camera with
-    /// its two polarities.
+    /// its polarities.
     pub fn shape(&self) -> [usize; 3] {
         match self {
             Self::Images(set) => set.shape,
-            Self::Events(set) => [2, set.sensor[0], set.sensor[1]],
+            Self::Events(set) => [set.n_polarities, set.sensor[0], set.sensor[1]],
             Self::Arrays(set) => set.shape,
         }
     }

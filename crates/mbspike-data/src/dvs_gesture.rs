@@ -43,7 +43,8 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Dataset> {
 }
 
 fn load_split(folder: &Path, list: &str, split: Split) -> Result<EventSet> {
-    let mut set = EventSet { recordings: vec![], labels: vec![], sensor: SENSOR, split };
+    let (recordings, labels) = (vec![], vec![]);
+    let mut set = EventSet { recordings, labels, sensor: SENSOR, n_polarities: 2, split };
     let list = folder.join(list);
     for (i, line) in fs_err::read_to_string(&list)?.lines().enumerate() {
         let trial = line.trim();

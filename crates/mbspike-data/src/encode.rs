@@ -124,12 +124,15 @@ impl EncoderConfig {
         });
     }
 
-    /// Writes the frames `[T, 2, H, W]` of a recording into `out`, `[H, W]` being the size of the
-    /// [view](Self::view).
+    /// Writes the frames `[T, C, H, W]` of a recording into `out`, `[H, W]` being the size of the
+    /// [view](Self::view) and C the polarities that are told apart: 2 or, of spikes of lines, 1. Frames
+    /// beyond the last of a recording are empty, and those beyond T are left out.
     pub fn frames_into(&self, events: &Events, out: &mut [f32]) -> Result<()> {
         let view = self.view(events.sensor);
         let [height, width] = view.size();
-        let n = 2 * height * width;
+        let plane = height * width;
+        let n_polarities = if out.len() == self.time_steps * plane { 1 } else { 2 };
+        let n = n_polarities * plane;
         check_len("out", out.len(), self.time_steps * n)?;
         out.fill(0.0);
         let ranges = self.slicing().ranges_of(events, self.origin.unwrap_or_default())?;

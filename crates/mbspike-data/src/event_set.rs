@@ -2,6 +2,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::heidelberg::SpikeFile;
 use crate::recording::{MAX_RECORDING_BYTES, read_bounded};
 use crate::split::class_balanced_prefix;
 use crate::zip_entry::ZipEntry;
@@ -16,6 +17,8 @@ pub struct EventSet {
     pub labels: Vec<u8>,
     /// Height and width of the sensor.
     pub sensor: [usize; 2],
+    /// Polarities of its events: 2, OFF and ON, or 1, of spikes of lines.
+    pub n_polarities: usize,
     /// Which half of its dataset this is.
     pub split: Split,
 }
@@ -42,6 +45,7 @@ impl EventSet {
             recordings: chosen.iter().map(|&i| self.recordings[i].clone()).collect(),
             labels: chosen.iter().map(|&i| self.labels[i]).collect(),
             sensor: self.sensor,
+            n_polarities: self.n_polarities,
             split: self.split,
         }
     }
@@ -70,6 +74,13 @@ pub enum Recording {
         /// Times in microseconds.
         times: Range<i64>,
     },
+    /// A sample of a file of spikes (see [`crate::heidelberg`]).
+    Spikes {
+        /// The file, which many recordings share.
+        file: Arc<SpikeFile>,
+        /// Which of its samples.
+        index: usize,
+    },
 }
 
 impl Recording {
@@ -78,6 +89,7 @@ impl Recording {
         match self {
             Self::File(file) | Self::AtisFile(file) => file,
             Self::AtisZipEntry(entry) => entry.archive(),
+            Self::Spikes { file, .. } => file.path(),
             Self::Span { file, .. } | Self::AedatSpan { file, .. } => file,
         }
     }
@@ -89,6 +101,7 @@ impl Recording {
             Self::Span { times, .. } => format!("span {times:?}"),
             Self::AtisZipEntry(entry) => format!("zip {}", entry.name()),
             Self::AedatSpan { times, .. } => format!("aedat {times:?}"),
+            Self::Spikes { index, .. } => format!("spikes {index}"),
         }
     }
 
@@ -104,6 +117,7 @@ impl Recording {
                 atis::parse(&entry.read(MAX_RECORDING_BYTES)?, sensor, &entry.path())
             }
             Self::AedatSpan { file, times } => aedat::read(file, sensor, times.clone()),
+            Self::Spikes { file, index } => file.read(*index, sensor),
         }
     }
 }

@@ -58,7 +58,7 @@ impl FrameCache {
     ) -> Result<Self> {
         let path = folder.join(format!("{}-{}.frames", set.split.name(), key(set, encoder)?));
         let [height, width] = encoder.view(set.sensor).size();
-        let n_values = encoder.time_steps * 2 * height * width;
+        let n_values = encoder.time_steps * set.n_polarities * height * width;
         if let Some(cache) = Self::open(&path, set.len(), n_values)? {
             return Ok(cache);
         }
@@ -254,7 +254,8 @@ fn to_bytes(frames: &[f32], index: usize) -> Result<(bool, Vec<u8>)> {
 /// A checksum of everything that shapes the frames. Where files are and when they were written does
 /// not matter, what is in them does.
 fn key(set: &EventSet, encoder: &EncoderConfig) -> Result<String> {
-    let EncoderConfig { time_steps, split, origin, binary, crop, downsample, .. } = encoder;
+    let EncoderConfig { time_steps, split, frame_us, origin, binary, crop, downsample, .. } =
+        encoder;
     let mut hasher = Md5::new();
     hasher.update(MAGIC);
     let settings = format!(
@@ -262,6 +263,12 @@ fn key(set: &EventSet, encoder: &EncoderConfig) -> Result<String> {
         set.sensor
     );
     hasher.update(settings);
+    if let Some(us) = frame_us {
+        hasher.update(format!(" {us} us"));
+    }
+    if set.n_polarities != 2 {
+        hasher.update(format!(" {} polarities", set.n_polarities));
+    }
     let mut files: Vec<&Path> = set.recordings.iter().map(Recording::file).collect();
     files.dedup();
     let sums: Vec<Checksum> = files

@@ -277,18 +277,19 @@ impl View {
 }
 
 /// Adds the events of `range` to `frame`, `[2, H, W]` of the view's size: channel 0 counts OFF
-/// events, channel 1 ON events.
+/// events, channel 1 ON events. Of a frame `[1, H, W]` the one channel counts all of them.
 ///
 /// # Panics
 /// If the frame has another size, or an event lies outside of the sensor.
 pub fn accumulate(frame: &mut [f32], events: &Events, range: Range<usize>, view: &View) {
     let [height, width] = view.size();
     let plane = height * width;
-    assert_eq!(frame.len(), 2 * plane, "a frame of [2, {height}, {width}]");
+    let on_plane = frame.len() - plane;
+    assert!(on_plane == 0 || on_plane == plane, "a frame of [1 or 2, {height}, {width}]");
     let (x, y, on) = (&events.x[range.clone()], &events.y[range.clone()], &events.on[range]);
     if *view == View::whole(view.sensor) {
         for ((&x, &y), &on) in x.iter().zip(y).zip(on) {
-            frame[usize::from(on) * plane + usize::from(y) * width + usize::from(x)] += 1.0;
+            frame[usize::from(on) * on_plane + usize::from(y) * width + usize::from(x)] += 1.0;
         }
         return;
     }
@@ -299,7 +300,7 @@ pub fn accumulate(frame: &mut [f32], events: &Events, range: Range<usize>, view:
         let row = usize::from(y).wrapping_sub(top) / view.downsample;
         let column = usize::from(x).wrapping_sub(left) / view.downsample;
         if row < height && column < width {
-            frame[usize::from(on) * plane + row * width + column] += 1.0;
+            frame[usize::from(on) * on_plane + row * width + column] += 1.0;
         }
     }
 }

@@ -12,7 +12,7 @@ pub struct Inspection {
     pub name: String,
     /// Where it came from.
     pub source: String,
-    /// Whether the recordings are simulated.
+    /// Whether the samples are simulated or synthetic, not measured.
     pub simulated: bool,
     /// Names of the classes, in the order of the labels.
     pub class_names: Vec<String>,

@@ -1,11 +1,13 @@
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use crate::catalog::DatasetName;
 use crate::config::{DatasetConfig, SourceName};
+use crate::locate::data_folder;
+use crate::synthetic::SyntheticTask;
 use crate::{
     Dataset, EncoderConfig, Error, InputCode, Result, SampleKind, cifar10, dvs_gesture, mnist,
-    nmnist, own,
+    nmnist, own, synthetic,
 };
 
 impl DatasetConfig {
@@ -16,7 +18,11 @@ impl DatasetConfig {
     /// If the configuration is not valid, or own data cannot be read.
     pub fn describe(&self) -> Result<Description> {
         self.validate()?;
-        let SourceName::Published(name) = self.name else { return self.describe_own() };
+        let name = match self.name {
+            SourceName::Published(name) => name,
+            SourceName::Own(_) => return self.describe_own(),
+            SourceName::Synthetic(task) => return Ok(self.describe_synthetic(task)),
+        };
         let info = name.info();
         Ok(Description {
             kind: if name.is_events() { SampleKind::Events } else { SampleKind::Images },
@@ -34,8 +40,36 @@ impl DatasetConfig {
     pub fn input_code(&self, encoder: &EncoderConfig) -> Result<InputCode> {
         match self.name {
             SourceName::Published(_) => Ok(encoder.code()),
-            SourceName::Own(_) => Ok(encoder.code_of(self.describe()?.kind)),
+            SourceName::Own(_) | SourceName::Synthetic(_) => {
+                Ok(encoder.code_of(self.describe()?.kind))
+            }
         }
+    }
+
+    /// No sample has to be made for it.
+    fn describe_synthetic(&self, task: SyntheticTask) -> Description {
+        Description {
+            kind: SampleKind::Sequences { n_steps: self.length.unwrap_or(1) },
+            shape: [task.n_channels(), 1, 1],
+            class_names: task.class_names().iter().map(|&name| name.to_owned()).collect(),
+            n_train: self.train_size.unwrap_or(0),
+            n_test: self.test_size.unwrap_or(0),
+        }
+    }
+
+    /// The same with paths that are relative, and not there, looked for in the user's data folder.
+    fn with_paths_found(&self) -> Self {
+        let found = |path: &Option<PathBuf>| {
+            let path = path.clone()?;
+            let elsewhere = data_folder().map(|folder| folder.join(&path));
+            match elsewhere {
+                Some(other) if path.is_relative() && !path.exists() && other.exists() => {
+                    Some(other)
+                }
+                _ => Some(path),
+            }
+        };
+        Self { path: found(&self.path), test_path: found(&self.test_path), ..self.clone() }
     }
 
     fn describe_own(&self) -> Result<Description> {
@@ -92,7 +126,8 @@ pub fn load(config: &DatasetConfig) -> Result<Dataset> {
         SourceName::Published(DatasetName::Cifar10) => cifar10::load(path)?,
         SourceName::Published(DatasetName::Nmnist) => nmnist::load(path)?,
         SourceName::Published(DatasetName::DvsGesture) => dvs_gesture::load(path)?,
-        SourceName::Own(kind) => own::load(kind, path.unwrap_or(Path::new(".")), config)?,
+        SourceName::Own(kind) => own::load(kind, &config.with_paths_found())?,
+        SourceName::Synthetic(task) => return Ok(synthetic::make(task, config)),
     };
     for (key, size, set) in [
         ("dataset.train_size", config.train_size, &mut dataset.train),

@@ -51,7 +51,13 @@ struct Found {
 
 fn dataset(name: DatasetName, root: &Path, mut found: Vec<Found>) -> Result<Dataset> {
     found.sort_by(|a, b| (&a.number, a.label).cmp(&(&b.number, b.label)));
-    let empty = |split| EventSet { recordings: vec![], labels: vec![], sensor: SENSOR, split };
+    let empty = |split| EventSet {
+        recordings: vec![],
+        labels: vec![],
+        sensor: SENSOR,
+        n_polarities: 2,
+        split,
+    };
     let (mut train, mut test) = (empty(Split::Train), empty(Split::Test));
     for found in found {
         let set = if found.split == Split::Train { &mut train } else { &mut test };

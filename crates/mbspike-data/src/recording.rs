@@ -8,6 +8,7 @@
 //! | `#!AER-DAT4.0` | [AEDAT 4](crate::aedat4) | the file's unless told |
 //! | `% …`, `.dat` | [Prophesee's decoded events](crate::prophesee) | the header's unless told |
 //! | `% evt …`, `% format EVT…` | [Prophesee's EVT 2.0, 2.1 and 3.0](crate::evt) | the header's unless told |
+//! | `.h5`, `.hdf5` | [HDF5 of DSEC, Metavision and others](crate::hdf5_events) | the file's unless told |
 //! | `.npz` | NumPy arrays `t`, `x`, `y`, `p` of any type, as SpikingJelly writes them | has to be told |
 //! | `.npy` | a NumPy table with the columns `t`, `x`, `y`, `p` | has to be told |
 //! | `.csv` | a header line with the columns `t`, `x`, `y`, `p` in any order, then whole numbers | has to be told |
@@ -22,8 +23,9 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 
 use crate::events::{Checked, check_sensor};
+use crate::hdf5::SIGNATURE;
 use crate::npy::{Array, Npz, read_npy};
-use crate::{Error, Events, Result, aedat, aedat2, aedat4, atis, evt, prophesee};
+use crate::{Error, Events, Result, aedat, aedat2, aedat4, atis, evt, hdf5_events, prophesee};
 
 /// Recordings of N-MNIST have at most some 50 KB.
 pub(crate) const MAX_RECORDING_BYTES: u64 = 1 << 26;
@@ -36,7 +38,8 @@ const OTHER_NAMES: [&[&str]; 4] = [
     &["p", "polarity", "on", "pol"],
 ];
 /// The endings of [`is_recording`].
-const ENDINGS: [&str; 8] = ["bin", "aedat", "aedat4", "dat", "raw", "npz", "npy", "csv"];
+const ENDINGS: [&str; 10] =
+    ["bin", "aedat", "aedat4", "dat", "raw", "h5", "hdf5", "npz", "npy", "csv"];
 
 /// What a file is, by how it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,7 @@ enum Format {
     Aedat4,
     Dat,
     Evt,
+    Hdf5,
     Npz,
     Npy,
     Atis,
@@ -92,6 +96,7 @@ pub fn read_recording(path: &Path, sensor: Option<[usize; 2]>) -> Result<Events>
         Format::Aedat4 => aedat4::parse(input, sensor, path),
         Format::Dat => prophesee::parse_dat(input, sensor, path),
         Format::Evt => evt::parse(input, sensor, path),
+        Format::Hdf5 => hdf5_events::read(path, sensor),
         Format::Npz => read_npz(path, told()?),
         Format::Npy => events_of_table(&read_npy(path)?, told()?, path),
         Format::Atis => atis::parse(&read_bounded(path)?, sensor.unwrap_or([34, 34]), path),
@@ -105,8 +110,8 @@ fn format_of(start: &[u8], path: &Path) -> Result<Format> {
         Error::Format {
         file: path.to_owned(),
         offset: 0,
-        expected: "a recording that can be read (.bin of N-MNIST, AEDAT 2.0, 3.1 or 4, Prophesee .dat or .raw, .npz, \
-                   .npy or .csv with t, x, y, p)"
+        expected: "a recording that can be read (.bin of N-MNIST, AEDAT 2.0, 3.1 or 4, Prophesee .dat or .raw, \
+                   HDF5, .npz, .npy or .csv with t, x, y, p)"
             .to_owned(),
         found: what.to_owned(),
     }
@@ -136,10 +141,8 @@ fn format_of(start: &[u8], path: &Path) -> Result<Format> {
         }
         return Ok(Format::Dat);
     }
-    if start.starts_with(b"\x89HDF\r\n\x1a\n") {
-        return Err(refuse(
-            "an HDF5 file; convert it with `h5py` to .npz with the arrays t, x, y and p",
-        ));
+    if start.starts_with(SIGNATURE) {
+        return Ok(Format::Hdf5);
     }
     if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
         return Ok(Format::Npz);
@@ -152,6 +155,7 @@ fn format_of(start: &[u8], path: &Path) -> Result<Format> {
         "aedat" | "aedat4" => Err(refuse("a file that does not begin with #!AER-DAT")),
         "dat" => Ok(Format::Dat),
         "raw" => Ok(Format::Evt),
+        "h5" | "hdf5" => Err(refuse("a file that does not begin as HDF5 does")),
         "npz" => Ok(Format::Npz),
         "npy" => Ok(Format::Npy),
         "csv" => Ok(Format::Csv),

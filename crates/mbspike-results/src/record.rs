@@ -194,7 +194,7 @@ pub struct DatasetSummary {
     pub name: String,
     /// Where the data came from: a folder, `embedded subset`, ….
     pub source: String,
-    /// Whether the recordings are simulated, not measured.
+    /// Whether the samples are simulated or synthetic, not measured.
     pub simulated: bool,
     /// Training samples used.
     pub n_train: usize,

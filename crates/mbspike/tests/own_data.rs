@@ -224,6 +224,71 @@ fn arrays_series_letters_and_recordings_are_trained_on() {
 }
 
 #[test]
+fn a_recurrent_network_learns_a_synthetic_task_that_needs_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let dataset =
+        "name = \"delayed-xor\"\ntrain_size = 2000\ntest_size = 400\nlength = 12\nnoise = 0.02";
+    let mut text = config("xor", dataset, "kind = \"direct\"\ntime_steps = 12", "4-48r-2o")
+        .replace("[neuron]", "readout = \"last-membrane\"\n[neuron]")
+        .replace("epochs = 1", "epochs = 4")
+        .replace("batch_size = 4", "batch_size = 50")
+        .replace("lr = 1e-3", "lr = 1e-2");
+    text.push_str("[sweep]\n\"network.arch\" = [\"4-48r-2o\", \"4-48-2o\", \"4-48-48-2o\"]\n");
+    write(folder, "xor.toml", text.replace("4-", "1x1x4-"));
+    let output = mbspike(folder, &["run", "xor.toml", "--quiet", "--no-figures"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let table = std::fs::read_to_string(folder.join("runs/xor/results.csv")).unwrap();
+    let mut rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = rows.next().unwrap();
+    let column = |name: &str| header.iter().position(|known| *known == name).unwrap();
+    let (accuracy, simulated) = (column("final_test_accuracy"), column("data_simulated"));
+    let mut n_runs = 0;
+    for row in rows {
+        let is_recurrent = row.iter().any(|cell| cell.contains("48r"));
+        let found: f64 = row[accuracy].parse().unwrap();
+        let learned = if is_recurrent { found >= 0.95 } else { found <= 0.65 };
+        assert!(learned, "{row:?}");
+        assert_eq!(row[simulated], "true", "a synthetic task says that it is one");
+        n_runs += 1;
+    }
+    assert_eq!(n_runs, 3);
+    let inspected = mbspike(folder, &["data", "inspect", "xor.toml"]);
+    let inspected = String::from_utf8(inspected.stdout).unwrap();
+    assert!(inspected.contains("delayed-xor from synthetic (seed 0)"), "{inspected}");
+}
+
+#[test]
+fn spikes_in_the_layout_of_heidelberg_are_trained_on() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mbspike-data/tests/cases/hdf5");
+    // Not there where the crate is on its own.
+    if !cases.is_dir() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for name in ["shd_train.h5", "shd_test.h5"] {
+        write(folder, &format!("data/shd/{name}"), std::fs::read(cases.join(name)).unwrap());
+    }
+    let dataset =
+        "name = \"spikes-hdf5\"\npath = \"shd/shd_train.h5\"\ntest_path = \"shd/shd_test.h5\"";
+    let frames = "kind = \"event-frame\"\nsplit = \"duration\"\nframe_us = 4000\norigin = \"zero\"\ntime_steps = 8";
+    write(folder, "shd.toml", config("shd", dataset, frames, "1x700-8r-4o"));
+    // Paths that are not there are looked for in the user's data folder.
+    let run = |data: &str| {
+        let program = env!("CARGO_BIN_EXE_mbspike");
+        let mut command = Command::new(program);
+        command.args(["run", "shd.toml", "--quiet", "--no-figures"]).current_dir(folder);
+        command.env("MBSPIKE_DATA", folder.join(data)).output().unwrap()
+    };
+    let missing = run("elsewhere");
+    assert_eq!(missing.status.code(), Some(2), "{}", stderr(&missing));
+    assert!(stderr(&missing).contains("shd/shd_train.h5"), "{}", stderr(&missing));
+    let output = run("data");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
 fn every_snippet_of_the_documentation_is_a_config() {
     #[derive(serde::Deserialize)]
     struct Snippet {
@@ -235,8 +300,28 @@ fn every_snippet_of_the_documentation_is_a_config() {
     let Ok(page) = std::fs::read_to_string(page) else { return };
     let snippets: Vec<&str> = page.split("```toml\n").skip(1).collect();
     assert!(snippets.len() >= 8, "{}", snippets.len());
+    let mut n_whole = 0;
     for snippet in snippets {
         let text = snippet.split("```").next().unwrap();
+        if text.starts_with("name = ") {
+            n_whole += 1;
+            // The config of the tutorial, on as many small recordings as it needs.
+            let folder = tempfile::tempdir().unwrap();
+            for i in 0..30_u32 {
+                let class = ["left", "right"][(i % 2) as usize];
+                let row = |t: u32| format!("{},{},{},{}\n", t * 90, (i * 5 + t) % 128, t, t % 2);
+                let rows = format!("t,x,y,p\n{}", (0..100).map(row).collect::<String>());
+                write(folder.path(), &format!("recordings/{class}/{i:04}.csv"), rows);
+            }
+            write(folder.path(), "mine.toml", text);
+            let few = ["--set", "train.epochs=1", "--set", "sweep.repeats=1"];
+            let arguments = ["run", "mine.toml", "--quiet", "--no-figures"].into_iter().chain(few);
+            let output = mbspike(folder.path(), &arguments.collect::<Vec<_>>());
+            assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+            let report = mbspike(folder.path(), &["report", "runs/mine", "--quiet"]);
+            assert_eq!(report.status.code(), Some(0), "{}", stderr(&report));
+            continue;
+        }
         let parsed: Snippet =
             toml::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
         if let Some(dataset) = parsed.dataset {
@@ -246,4 +331,5 @@ fn every_snippet_of_the_documentation_is_a_config() {
             encoder.validate(1).unwrap_or_else(|error| panic!("{error}: {text}"));
         }
     }
+    assert_eq!(n_whole, 1, "the tutorial has a whole config");
 }

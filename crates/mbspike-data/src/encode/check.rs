@@ -1,6 +1,7 @@
 //! What an encoder cannot use: values out of range, keys of another kind, samples that it cannot encode.
 
-use super::config::{EncoderConfig, EncoderKind, UNIT};
+use super::config::{EncoderConfig, EncoderKind, FrameSplit, UNIT};
+use crate::events::MAX_TIME_US;
 use crate::frames::MAX_FRAMES;
 use crate::{Error, Result, SampleKind, SampleSet};
 
@@ -109,6 +110,7 @@ impl EncoderConfig {
         let is_event_frame = self.kind == EncoderKind::EventFrame;
         for (key, is_set) in [
             ("encoder.split", self.split.is_some()),
+            ("encoder.frame_us", self.frame_us.is_some()),
             ("encoder.origin", self.origin.is_some()),
             ("encoder.binary", self.binary),
             ("encoder.crop", self.crop.is_some()),
@@ -120,13 +122,29 @@ impl EncoderConfig {
             }
         }
         if is_event_frame && self.split.is_none() {
-            let message =
-                "is missing: \"number\", \"time\", \"tonic-event-bins\" or \"tonic-time-bins\"";
+            let message = "is missing: \"number\", \"time\", \"duration\", \"tonic-event-bins\" or \"tonic-time-bins\"";
             return Err(Error::config("encoder.split", message));
         }
         if self.origin.is_some() && !self.slicing().is_of_time() {
-            let message = "needs encoder.split = \"time\" or \"tonic-time-bins\"";
+            let message = "needs encoder.split = \"time\", \"duration\" or \"tonic-time-bins\"";
             return Err(Error::config("encoder.origin", message));
+        }
+        match (self.split, self.frame_us) {
+            (Some(FrameSplit::Duration), None) => {
+                let message = "is missing: the microseconds of a frame of split = \"duration\"";
+                return Err(Error::config("encoder.frame_us", message));
+            }
+            (Some(FrameSplit::Duration), Some(us)) if !(1..=MAX_TIME_US).contains(&us) => {
+                let message = format!("must be in 1..={MAX_TIME_US}: {us}");
+                return Err(Error::config("encoder.frame_us", message));
+            }
+            (split, Some(_)) if split != Some(FrameSplit::Duration) => {
+                return Err(Error::config(
+                    "encoder.frame_us",
+                    "needs encoder.split = \"duration\"",
+                ));
+            }
+            _ => {}
         }
         if self.downsample == Some(0) {
             return Err(Error::config("encoder.downsample", "must be at least 1: 0"));

@@ -40,6 +40,9 @@ pub enum FrameSplit {
     TonicEventBins,
     /// Equal times, the remainder dropped (Tonic's `n_time_bins`).
     TonicTimeBins,
+    /// Frames of a fixed duration, as many as a recording has, up to `time_steps`; the rest are empty
+    /// (SpikingJelly's `duration`).
+    Duration,
 }
 
 /// The `[encoder]` part of a config.
@@ -70,6 +73,9 @@ pub struct EncoderConfig {
     /// Event frames: which events a frame gathers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<FrameSplit>,
+    /// Event frames of a fixed duration: microseconds of a frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_us: Option<i64>,
     /// Event frames of equal times: where the first begins, at the first event without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -98,6 +104,7 @@ impl EncoderConfig {
             neurons: None,
             range: None,
             split: None,
+            frame_us: None,
             origin: None,
             binary: false,
             crop: None,
@@ -136,6 +143,12 @@ impl EncoderConfig {
         Self { split: Some(split), ..Self::new(EncoderKind::EventFrame, time_steps) }
     }
 
+    /// Counts of events in frames of `frame_us` microseconds, up to `time_steps` of them.
+    pub fn event_frame_of(frame_us: i64, time_steps: usize) -> Self {
+        let frame_us = Some(frame_us);
+        Self { frame_us, ..Self::event_frame(FrameSplit::Duration, time_steps) }
+    }
+
     /// Which events the frames gather.
     pub fn slicing(&self) -> Slicing {
         let n_frames = self.time_steps;
@@ -144,6 +157,7 @@ impl EncoderConfig {
             FrameSplit::Time => Slicing::Time { n_frames },
             FrameSplit::TonicEventBins => Slicing::TonicEventBins { n_frames, overlap: 0.0 },
             FrameSplit::TonicTimeBins => Slicing::TonicTimeBins { n_frames, overlap: 0.0 },
+            FrameSplit::Duration => Slicing::Duration { us: self.frame_us.unwrap_or(0) },
         }
     }
 

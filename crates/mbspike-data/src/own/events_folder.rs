@@ -117,5 +117,6 @@ fn labelled(
         })?;
         first.sensor
     };
-    Ok(Labelled { samples: Samples::Events { sensor, recordings }, labels, places })
+    let samples = Samples::Events { sensor, n_polarities: 2, recordings };
+    Ok(Labelled { samples, labels, places })
 }

@@ -25,6 +25,8 @@ impl DatasetConfig {
             ("sensor", self.sensor.is_some()),
             ("table", self.table.is_some()),
             ("length", self.length.is_some()),
+            ("seed", self.seed.is_some()),
+            ("noise", self.noise.is_some()),
         ];
         all.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()
     }

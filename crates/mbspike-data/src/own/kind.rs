@@ -9,6 +9,8 @@ pub enum OwnKind {
     Idx,
     /// One folder a class, with recordings of an event camera in it, or a table of them.
     EventsFolder,
+    /// Spikes of lines, in the layout of the Spiking Heidelberg Digits.
+    SpikesHdf5,
     /// A table of time series, one row a time.
     Csv,
     /// Time series in the format of the UEA archive.
@@ -19,11 +21,12 @@ pub enum OwnKind {
 
 impl OwnKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ImageFolder,
         Self::Arrays,
         Self::Idx,
         Self::EventsFolder,
+        Self::SpikesHdf5,
         Self::Csv,
         Self::Ts,
         Self::Arff,
@@ -36,6 +39,7 @@ impl OwnKind {
             Self::Arrays => "arrays",
             Self::Idx => "idx",
             Self::EventsFolder => "events-folder",
+            Self::SpikesHdf5 => "spikes-hdf5",
             Self::Csv => "csv",
             Self::Ts => "ts",
             Self::Arff => "arff",
@@ -51,6 +55,7 @@ impl OwnKind {
                 &["samples", "labels", "test_samples", "test_labels", "first_label", "transpose"]
             }
             Self::EventsFolder => &["sensor", "table"],
+            Self::SpikesHdf5 => &["sensor"],
             Self::Csv => &["labels", "length"],
             Self::Ts | Self::Arff => &["length"],
         }

@@ -20,8 +20,8 @@ pub(crate) enum Samples {
     Images { shape: [usize; 3], pixels: Vec<u8> },
     /// `[N, T, C, H, W]`, with the number of steps that are not padding.
     Arrays { shape: [usize; 3], n_steps: usize, values: Vec<f32>, lengths: Vec<usize> },
-    /// Recordings.
-    Events { sensor: [usize; 2], recordings: Vec<Recording> },
+    /// Recordings of two polarities or, of spikes of lines, one.
+    Events { sensor: [usize; 2], n_polarities: usize, recordings: Vec<Recording> },
 }
 
 impl Labelled {
@@ -48,7 +48,7 @@ impl Labelled {
                 let bytes: Vec<u8> = sample.iter().flat_map(|value| value.to_le_bytes()).collect();
                 (!is_blank).then(|| digest(&bytes))
             }
-            Samples::Events { sensor, recordings } => {
+            Samples::Events { sensor, recordings, .. } => {
                 let events = recordings[index].read(*sensor)?;
                 let mut bytes = Vec::with_capacity(events.len() * 13);
                 let first = events.t_us.first().copied().unwrap_or(0);
@@ -83,12 +83,15 @@ impl Labelled {
                     split,
                 }))
             }
-            Samples::Events { sensor, recordings } => SampleSet::Events(Arc::new(EventSet {
-                recordings: chosen.iter().map(|&i| recordings[i].clone()).collect(),
-                labels,
-                sensor: *sensor,
-                split,
-            })),
+            Samples::Events { sensor, n_polarities, recordings } => {
+                SampleSet::Events(Arc::new(EventSet {
+                    recordings: chosen.iter().map(|&i| recordings[i].clone()).collect(),
+                    labels,
+                    sensor: *sensor,
+                    n_polarities: *n_polarities,
+                    split,
+                }))
+            }
         }
     }
 
@@ -97,7 +100,9 @@ impl Labelled {
         let described = |samples: &Samples| match samples {
             Samples::Images { shape, .. } => format!("images of {shape:?}"),
             Samples::Arrays { shape, n_steps, .. } => format!("{n_steps} steps of {shape:?}"),
-            Samples::Events { sensor, .. } => format!("recordings of a sensor of {sensor:?}"),
+            Samples::Events { sensor, n_polarities, .. } => {
+                format!("recordings of {n_polarities} polarities of a sensor of {sensor:?}")
+            }
         };
         let (a, b) = (described(&self.samples), described(&other.samples));
         if a == b {

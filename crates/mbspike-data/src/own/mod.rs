@@ -12,25 +12,31 @@ mod keys;
 mod kind;
 mod labelled;
 mod series;
+mod spikes;
 mod split;
-
-use std::path::Path;
 
 use crate::{Dataset, DatasetConfig, Result};
 
 pub use kind::OwnKind;
 pub use series::{Series, parse_arff, parse_ts};
 
-/// Loads own data of `kind` from `path`.
-pub(crate) fn load(kind: OwnKind, path: &Path, config: &DatasetConfig) -> Result<Dataset> {
+/// Loads own data of `kind` from where `config` says.
+pub(crate) fn load(kind: OwnKind, config: &DatasetConfig) -> Result<Dataset> {
+    let mut config = config.clone();
+    let path = &config.path.clone().unwrap_or_else(|| ".".into());
     let parts = match kind {
-        OwnKind::ImageFolder => image_folder::load(path, config)?,
-        OwnKind::Arrays => arrays::load(path, config)?,
-        OwnKind::Idx => idx::load(path, config)?,
-        OwnKind::EventsFolder => events_folder::load(path, config)?,
-        OwnKind::Csv | OwnKind::Ts | OwnKind::Arff => series::load(kind, path, config)?,
+        OwnKind::ImageFolder => image_folder::load(path, &config)?,
+        OwnKind::Arrays => arrays::load(path, &config)?,
+        OwnKind::Idx => idx::load(path, &config)?,
+        OwnKind::EventsFolder => events_folder::load(path, &config)?,
+        OwnKind::SpikesHdf5 => {
+            let (parts, class_names) = spikes::load(path, &config)?;
+            config.class_names = class_names;
+            parts
+        }
+        OwnKind::Csv | OwnKind::Ts | OwnKind::Arff => series::load(kind, path, &config)?,
     };
-    let (train, test, class_names) = parts.divide(config, path)?;
+    let (train, test, class_names) = parts.divide(&config, path)?;
     let simulated = crate::simulate::is_simulated(path)?;
     Ok(Dataset {
         name: kind.as_str().to_owned(),

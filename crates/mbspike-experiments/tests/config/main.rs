@@ -173,6 +173,30 @@ fn every_config_of_the_project_is_right() {
     assert!(n_files >= 5, "{n_files} configs");
 }
 
+/// Data that must be put there first are named; the rest of the config is right in any case.
+#[test]
+fn every_config_of_data_that_are_not_published_with_the_program_is_right_or_names_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let mut n_files = 0;
+    for folder in [folder.join("temporal"), folder.join("events")] {
+        // Not there where the crate is on its own.
+        let Ok(entries) = std::fs::read_dir(&folder) else { return };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let table: toml::Table = text.parse().unwrap();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert_eq!(table["name"].as_str(), Some(name), "{}", path.display());
+            if let Err(error) = Sweep::read(&path, &[]) {
+                let (error, data) = (error.to_string(), table["dataset"]["path"].as_str().unwrap());
+                assert!(error.contains(data), "{}: {error}", path.display());
+            }
+            n_files += 1;
+        }
+    }
+    assert!(n_files >= 8, "{n_files} configs");
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
 

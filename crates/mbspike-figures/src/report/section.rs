@@ -267,7 +267,7 @@ impl<'a> Folder<'a> {
             notes.push("A point with a single repeat has no interval.".to_owned());
         }
         if self.summaries().any(|summary| summary.dataset.simulated) {
-            notes.push("The recordings are simulated, not measured.".to_owned());
+            notes.push("The samples are simulated or synthetic, not measured.".to_owned());
         }
         notes
     }
