@@ -94,25 +94,29 @@ impl Legend {
             beside + pt(GAP_PT) + widest
         };
         let widths: Vec<i32> = lines.iter().map(width_of).collect();
-        // Columns of equal width where several rows are needed, so that they line up.
+        // Columns of equal width where several rows are needed, so that they line up; an entry that is
+        // much wider than most takes several.
         let fits_one_row = left + widths.iter().sum::<i32>() - pt(GAP_PT) <= width;
-        let column = widths.iter().copied().max().unwrap_or(1);
-        let n_columns = if fits_one_row {
-            entries.len().max(1)
-        } else {
-            ((width - left + pt(GAP_PT)) / column).max(1) as usize
-        };
-        let (mut placed, mut y) = (Vec::new(), 0);
-        let mut all = entries.into_iter().zip(lines).zip(widths).peekable();
-        while all.peek().is_some() {
-            let (mut x, mut most) = (left, 1);
-            for ((entry, lines), entry_width) in all.by_ref().take(n_columns) {
-                most = most.max(lines.len());
-                placed.push(Placed { entry, lines, x, y });
-                x += if fits_one_row { entry_width } else { column };
+        let mut sorted = widths.clone();
+        sorted.sort_unstable();
+        let usual = sorted.get(sorted.len() / 2).copied().unwrap_or(1) * 3 / 2;
+        let column = sorted.into_iter().filter(|width| *width <= usual).max().unwrap_or(1);
+        let n_columns = ((width - left + pt(GAP_PT)) / column).max(1);
+        let (mut placed, mut x, mut y, mut at, mut most) = (Vec::new(), left, 0, 0, 1);
+        let row_height =
+            |n_lines: usize| pt(ROW_PT) + pt((n_lines - 1) as f64 * LEGEND_PT * LINE_HEIGHT);
+        for ((entry, lines), entry_width) in entries.into_iter().zip(lines).zip(widths) {
+            let span = ((entry_width - pt(GAP_PT) + column - 1) / column).clamp(1, n_columns);
+            if !fits_one_row && at + span > n_columns {
+                (x, at) = (left, 0);
+                y += row_height(std::mem::replace(&mut most, 1));
             }
-            y += pt(ROW_PT) + pt((most - 1) as f64 * LEGEND_PT * LINE_HEIGHT);
+            most = most.max(lines.len());
+            placed.push(Placed { entry, lines, x, y });
+            x += if fits_one_row { entry_width } else { span * column };
+            at += span;
         }
+        y += row_height(most);
         // Some room to what is below.
         let height = if placed.is_empty() { 0 } else { y + pt(3.0) };
         Self { placed, height }

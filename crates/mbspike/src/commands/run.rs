@@ -138,7 +138,7 @@ fn print_report(report: &Report, drawn: &Drawn) -> anyhow::Result<()> {
         printer::line("")?;
     }
     let target = runs.target().map_or_else(|| "target".to_owned(), |target| percent(target, 0));
-    let head = [String::new(), "runs".into(), "test accuracy %".into(), "train accuracy %".into()];
+    let head = [String::new(), "runs".into(), "test acc. %".into(), "train acc. %".into()];
     let head = head.into_iter().chain([format!("steps to {target}"), "ms a step".to_owned()]);
     let mut rows = vec![head.collect::<Vec<String>>()];
     let n_columns = rows[0].len();
