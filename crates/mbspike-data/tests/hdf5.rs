@@ -1,8 +1,6 @@
 //! Spikes and recordings in HDF5: made-up files in published layouts, written by
 //! `scripts/golden/hdf5_recordings.py`.
 
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
-
 use std::path::{Path, PathBuf};
 
 use mbspike_data::heidelberg::SpikeFile;
@@ -86,7 +84,7 @@ fn frames_of_a_fixed_duration_end_with_the_recording_and_are_cut_at_the_last_ste
         for step in 0..6 {
             let n = 3 * sample + 2;
             let times = (0..n).map(|k| (k as f64 / 1024.0 * 1e6) as usize);
-            let last = times.clone().last().unwrap();
+            let last = times.clone().next_back().unwrap();
             // What is at the very end of a recording is in its last frame.
             let n_frames = last.div_ceil(4000).max(1);
             let frame = |t: usize| (t / 4000).min(n_frames - 1);
