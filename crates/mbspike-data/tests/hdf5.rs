@@ -1,7 +1,6 @@
 //! Spikes and recordings in HDF5: made-up files in published layouts, written by
 //! `scripts/golden/hdf5_recordings.py`.
 
-
 use std::path::{Path, PathBuf};
 
 use mbspike_data::heidelberg::SpikeFile;
