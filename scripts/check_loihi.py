@@ -9,7 +9,7 @@ Trains a binary network with a hard reset and one of 2 bits with a soft one on t
 the program, directly encoded; exports them; runs the `.net` file by lava-dl's `netx` and the tensors by the
 process model beside them on a few test images; and compares each image's class with `mbspike eval --loihi
 --synaptic-delay`. Exits with 1 at the first difference. `netx` imports PyTorch for resonate-and-fire
-neurons alone; a module of nothing stands in for that here. Used last with lava-nc 0.10.0, lava-dl 0.6.0.
+neurons and modules of its own; modules of nothing stand in for those here. For lava-nc 0.10.0, lava-dl 0.6.0.
 """
 import gzip
 import json
@@ -67,7 +67,7 @@ def images():
 def by_netx(file, codes):
     stub = types.ModuleType("lava.lib.dl.slayer.neuron.rf")
     stub.neuron_params = None
-    for name in ["lava.lib.dl.slayer", "lava.lib.dl.slayer.neuron"]:
+    for name in ["lava.lib.dl.slayer", "lava.lib.dl.slayer.neuron", "lava.lib.dl.netx.sequential_modules"]:
         sys.modules.setdefault(name, types.ModuleType(name))
     sys.modules.setdefault(stub.__name__, stub)
     from lava.lib.dl.netx import hdf5
