@@ -94,7 +94,7 @@ fn read_pth(path: &Path) -> Result<Vec<NamedTensor>, Error> {
     };
     let keys = std::iter::once(None).chain(STATE_DICT_KEYS.iter().copied().map(Some));
     for key in keys {
-        let infos = match read_pth_tensor_info(path, false, key) {
+        let mut infos = match read_pth_tensor_info(path, false, key) {
             Ok(infos) => infos,
             // The file has no such key.
             Err(_) if key.is_some() => continue,
@@ -103,6 +103,7 @@ fn read_pth(path: &Path) -> Result<Vec<NamedTensor>, Error> {
         if infos.is_empty() {
             continue;
         }
+        infos.sort_by_key(saved_at);
         let file = PthTensors::new(path, key).map_err(damaged)?;
         let mut tensors = vec![];
         for TensorInfo { name, dtype, layout, .. } in infos {
@@ -124,6 +125,13 @@ fn read_pth(path: &Path) -> Result<Vec<NamedTensor>, Error> {
         return Ok(tensors);
     }
     Ok(vec![])
+}
+
+/// When torch met a tensor: it numbers storages, `archive/data/0`, as it comes to them. The reader of
+/// pickles gives the entries of a dictionary in another order.
+fn saved_at(info: &TensorInfo) -> (u64, usize) {
+    let number = info.path.rsplit('/').next().and_then(|number| number.parse().ok());
+    (number.unwrap_or(u64::MAX), info.layout.start_offset())
 }
 
 /// Writes the weights of a network as a safetensors file, named as in a checkpoint, with the
