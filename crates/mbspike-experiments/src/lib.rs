@@ -9,6 +9,7 @@ mod error;
 pub mod evaluate;
 pub mod exchange;
 mod folder;
+pub mod loihi;
 pub mod machine;
 pub mod memory;
 pub mod migrate;

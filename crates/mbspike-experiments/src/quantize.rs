@@ -290,22 +290,23 @@ fn positions_of(network: &IntegerNetwork) -> Vec<String> {
     std::iter::once("input".to_owned()).chain(neurons).collect()
 }
 
-fn load(folder: &Path, config: &Config) -> Result<Network, Error> {
+pub(crate) fn load(folder: &Path, config: &Config) -> Result<Network, Error> {
     let network = Network::new(&config.network_config(), config.seed, &Device::Cpu)?;
     checkpoint::load_weights(&folder.join(CHECKPOINT_FILE), &network)?;
     Ok(network)
 }
 
-struct Setting<'a> {
-    point: &'a Point,
-    observer: &'a dyn Observer,
-    stop: &'a AtomicBool,
-    pool: &'a ThreadPool,
+/// What a conversion is made and evaluated in.
+pub(crate) struct Setting<'a> {
+    pub(crate) point: &'a Point,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) stop: &'a AtomicBool,
+    pub(crate) pool: &'a ThreadPool,
 }
 
 impl Setting<'_> {
     /// The range of all inputs that `loader` makes.
-    fn calibrate(&self, loader: &Loader) -> Result<Option<InputRange>, Error> {
+    pub(crate) fn calibrate(&self, loader: &Loader) -> Result<Option<InputRange>, Error> {
         let mut range = InputRange::of(self.point.config.encoder.code());
         for (index, batch) in loader.epoch(EPOCH, 0).enumerate() {
             if self.stop.load(Ordering::Relaxed) {

@@ -184,6 +184,7 @@ pub struct MigrateArgs {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct EvalArgs {
     /// The folder of one run.
     pub run: PathBuf,
@@ -191,11 +192,18 @@ pub struct EvalArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
     /// What to compute on: cpu, cuda (the first GPU) or cuda:N.
-    #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with = "quantized")]
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with_all = ["quantized", "loihi"])]
     pub device: DeviceName,
     /// Evaluate the network of whole numbers that `quantize` has saved.
     #[arg(long)]
     pub quantized: bool,
+    /// Convert the network to Loihi 2's numbers and evaluate it in the chip's arithmetic, beside the
+    /// network as trained; says what did not fit 24 bits.
+    #[arg(long, conflicts_with = "quantized")]
+    pub loihi: bool,
+    /// With --loihi: each synapse takes a step, as on the chip.
+    #[arg(long, requires = "loihi")]
+    pub synaptic_delay: bool,
     /// Print the results as JSON.
     #[arg(long)]
     pub json: bool,

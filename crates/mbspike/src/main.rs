@@ -64,7 +64,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => commands::migrate::migrate(&args),
         Command::Quantize(args) => commands::quantize::quantize(&args, quiet),
         Command::Energy(args) => commands::energy::energy(&args, quiet),
-        Command::Export(args) => commands::export::export(&args),
+        Command::Export(args) => commands::export::export(&args, quiet),
         Command::Import(args) => commands::import::import(&args, quiet),
         Command::Data(command) => commands::data::data(&command, quiet),
         Command::Bench(command) => commands::bench::bench(&command),

@@ -164,3 +164,51 @@ fn files_that_are_no_networks_are_refused_with_their_names() {
         assert!(stderr(&output).contains(&format!("{name}: ")), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn a_graded_network_goes_out_as_tensors_with_a_process_model_and_is_computed_as_the_chip_would() {
+    let case = Case::new(&[]);
+    let run = case.run_folder();
+    let report = case.json(&["export", &run, "--format", "loihi", "--json", "--quiet"]);
+    assert_eq!(report["format"], "loihi2");
+    assert!(PathBuf::from(report["file"].as_str().unwrap()).ends_with("loihi.safetensors"));
+    let model = std::fs::read_to_string(report["beside"].as_str().unwrap()).unwrap();
+    assert!(model.contains("class Staircase(AbstractProcess)"));
+
+    let output = case.run(&["export", &run, "--format", "loihi", "--out", "x.net"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("`conv1` has graded spikes"), "{}", stderr(&output));
+    assert!(!case.folder.path().join("x.net").exists());
+
+    let report = case.json(&["eval", &run, "--loihi", "--json", "--quiet"]);
+    assert_eq!(report["trained_accuracy"].as_f64().unwrap(), case.accuracy(&run));
+    let off = report["test_accuracy"].as_f64().unwrap() - case.accuracy(&run);
+    assert!(off.abs() <= 0.1, "{off}");
+    for layer in report["layers"].as_array().unwrap() {
+        assert_eq!(layer["n_safe"], layer["n_neurons"], "{layer}");
+        for what in ["sums", "currents", "membranes"] {
+            assert_eq!(layer["overflows"][what], 0, "{layer}");
+        }
+    }
+}
+
+#[test]
+fn a_binary_network_goes_out_as_a_net_file_with_a_dataset_for_each_number() {
+    let case = Case::new(&["neuron.bits=1", "neuron.reset={kind=\"hard\"}"]);
+    let run = case.run_folder();
+    let report =
+        case.json(&["export", &run, "--format", "loihi", "--out", "x.net", "--json", "--quiet"]);
+    assert_eq!(report["format"], "net");
+    let bytes = std::fs::read(case.folder.path().join("x.net")).unwrap();
+    assert!(bytes.starts_with(b"\x89HDF"));
+    let has = |name: &str| bytes.windows(name.len()).any(|window| window == name.as_bytes());
+    for name in ["layer", "conv", "flatten", "dense", "weight", "CUBA", "vThMant", "iDecay"] {
+        assert!(has(name), "no {name}");
+    }
+    let [plain, delayed] = [vec![], vec!["--synaptic-delay"]].map(|more| {
+        let mut arguments = vec!["eval", run.as_str(), "--loihi", "--json", "--quiet"];
+        arguments.extend(more);
+        case.json(&arguments)["confusion"].clone()
+    });
+    assert_eq!(plain, delayed);
+}

@@ -2,6 +2,7 @@
 //! they read.
 
 mod error;
+mod lava;
 mod place;
 mod tensors;
 
@@ -17,6 +18,7 @@ use crate::run::CONFIG_FILE;
 use crate::sweep::Sweep;
 
 pub use error::Error;
+pub use lava::{LavaFile, MODEL_FILE, why_not_net, write_lava};
 pub use place::{Placed, Placement, place};
 pub use tensors::{NamedTensor, read_tensors, write_tensors};
 

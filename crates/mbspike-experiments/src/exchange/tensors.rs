@@ -103,8 +103,7 @@ fn read_pth(path: &Path) -> Result<Vec<NamedTensor>, Error> {
         if infos.is_empty() {
             continue;
         }
-        // The reader turns each dictionary around; storages are numbered as they were saved.
-        infos.sort_by_key(|info| storage_number(&info.path));
+        infos.sort_by_key(saved_at);
         let file = PthTensors::new(path, key).map_err(damaged)?;
         let mut tensors = vec![];
         for TensorInfo { name, dtype, layout, .. } in infos {
@@ -128,9 +127,11 @@ fn read_pth(path: &Path) -> Result<Vec<NamedTensor>, Error> {
     Ok(vec![])
 }
 
-/// The number of a tensor's storage in a file, `archive/data/12`.
-fn storage_number(path: &str) -> u64 {
-    path.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(u64::MAX)
+/// When torch met a tensor: it numbers storages, `archive/data/0`, as it comes to them. The reader of
+/// pickles gives the entries of a dictionary in another order.
+fn saved_at(info: &TensorInfo) -> (u64, usize) {
+    let number = info.path.rsplit('/').next().and_then(|number| number.parse().ok());
+    (number.unwrap_or(u64::MAX), info.layout.start_offset())
 }
 
 /// Writes the weights of a network as a safetensors file, named as in a checkpoint, with the

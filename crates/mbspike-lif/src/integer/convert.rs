@@ -82,12 +82,12 @@ struct Codes {
 }
 
 /// A weight layer as it was trained, batch normalization folded.
-struct FloatLayer {
-    weight: Vec<f32>,
+pub(super) struct FloatLayer {
+    pub(super) weight: Vec<f32>,
     /// By output channel: what batch normalization multiplies the weights by.
-    factor: Vec<f64>,
-    bias: Vec<f64>,
-    lif: LifParams,
+    pub(super) factor: Vec<f64>,
+    pub(super) bias: Vec<f64>,
+    pub(super) lif: LifParams,
 }
 
 fn values(parameter: &Parameter) -> Result<Vec<f32>> {
@@ -96,7 +96,7 @@ fn values(parameter: &Parameter) -> Result<Vec<f32>> {
 
 impl FloatLayer {
     /// The layer of weights `id` with the batch normalization and the neurons after it.
-    fn read(network: &Network, id: NodeId) -> Result<Self> {
+    pub(super) fn read(network: &Network, id: NodeId) -> Result<Self> {
         let (graph, variables) = (network.graph(), network.variables());
         let of = |id, role| variables.get(id, role).map(values).transpose();
         let needed = |id, role| -> Result<Vec<f32>> { Ok(of(id, role)?.unwrap_or_default()) };

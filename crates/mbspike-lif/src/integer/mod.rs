@@ -21,6 +21,7 @@
 mod convert;
 mod forward;
 mod lif;
+pub mod loihi;
 mod network;
 pub mod reference;
 

@@ -3,133 +3,53 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
-use mbspike_core::lif::{Decay, Reset};
-use mbspike_lif::layer::NeuronParams;
-use mbspike_lif::{
-    ConvLayer, Layer, LearnedBy, NORM_EPSILON, Network, PoolKind, Precision, Quantization, Shape,
-};
+use mbspike_core::pool::PoolKind;
+use mbspike_lif::graph::{Conv, Graph as Layers, Neurons, NodeId, Op, Pooling};
+use mbspike_lif::{LearnedBy, NORM_EPSILON, Network, Precision, Quantization};
 
 use super::{
-    Error, Export, ExportOptions, Fate, METADATA, Mode, Note, READOUTS, exact, unsupported,
+    Error, Export, ExportOptions, Fate, METADATA, Mode, Note, READOUTS, cells, unsupported,
 };
 use crate::{
     Affine, Array, Conv2d, Data, Flatten, Graph, Kind, Linear, Metadata, Node, Padding, Pool2d,
-    Value,
+    Scale, Value,
 };
 
 /// A network as a graph, with time constants for steps of `options.dt` seconds.
 ///
-/// The output node carries what the readout reads: spikes, or membranes. Batch normalization is
-/// folded into its convolution, dropout, which does nothing in evaluation, is left out.
+/// Nodes have the names of the network's, with `_` for dots. The output node carries what the readout
+/// reads: spikes, or membranes. Sums of layers are edges to one node, a recurrent edge is a linear node
+/// that neurons reach and that leads back to them. Batch normalization is folded into its layer, dropout,
+/// which does nothing in evaluation, is left out.
 ///
 /// # Errors
 /// If something cannot be said in NIR and `options.mode` does not allow for it, or at all: maximum
-/// pooling, unless its input is one number.
+/// pooling, constants learned by channel, neurons that no node is; the error names the node.
 pub fn export(network: &Network, options: &ExportOptions) -> Result<Export, Error> {
     let config = network.config();
     let named = network.parameters().iter().chain(network.buffers());
-    if config.neuron.learnable_threshold || config.neuron.learned_by != LearnedBy::Layer {
-        return unsupported(
-            "neuron",
-            "learned thresholds, and constants learned by channel, are not exported",
-        );
-    }
-    let mut tensors = BTreeMap::new();
-    for parameter in named {
-        tensors.insert(parameter.name.clone(), parameter.var.as_detached_tensor());
-    }
-    let input = config.arch.input;
+    let tensors =
+        named.map(|parameter| (parameter.name.clone(), parameter.var.as_detached_tensor()));
+    let layers = network.graph();
+    let input = layers.input_shape();
+    let has_maps = (input.height, input.width) != (1, 1)
+        || layers.nodes().iter().any(|node| matches!(node.op, Op::Conv(_) | Op::Pool(_)));
     let mut writer = Writer {
         options,
-        tensors,
+        layers,
+        tensors: tensors.collect(),
+        has_maps,
         graph: Graph::default(),
-        last: "input".to_owned(),
-        is_map: (input.height, input.width) != (1, 1)
-            || matches!(config.arch.layers.first(), Some(Layer::Conv { .. } | Layer::Pool { .. })),
+        sources: vec![],
         notes: vec![],
     };
-    let shape = writer.dimensions(input);
-    writer.graph.insert("input", Kind::Input { shape });
     writer.note_rounding(config.precision, config.quantization);
-
-    let shapes = config.arch.shapes().map_err(mbspike_lif::Error::from)?;
-    let layers = &config.arch.layers;
-    let is_spiking = |layer: &&Layer| {
-        matches!(layer, Layer::Conv { .. } | Layer::Dense { .. } | Layer::Output { .. })
-    };
-    let n_spiking = layers.iter().filter(is_spiking).count();
-    let inputs: Vec<Shape> = std::iter::once(input).chain(shapes.iter().copied()).collect();
-    let (mut n_conv, mut n_dense, mut n_norm, mut n_pool, mut n_lif) = (0, 0, 0, 0, 0);
-    for (index, (layer, &output)) in layers.iter().zip(&shapes).enumerate() {
-        let input = inputs[index];
-        match *layer {
-            Layer::Conv(conv) => {
-                if !conv.spiking {
-                    return without_neurons(layer);
-                }
-                n_conv += 1;
-                let norm = matches!(layers.get(index + 1), Some(Layer::BatchNorm)).then(|| {
-                    n_norm += 1;
-                    n_norm
-                });
-                writer.convolution(n_conv, norm, input, conv)?;
-                let params = config.neuron.params(n_lif, n_spiking)?;
-                n_lif += 1;
-                let shape = writer.dimensions(output);
-                writer.neurons(n_lif, params, &shape, false)?;
-            }
-            // Folded into the convolution before it; nothing to pool.
-            Layer::BatchNorm | Layer::Pool { size: 1, .. } => {}
-            Layer::Pool { kind: kind @ (PoolKind::Average | PoolKind::Sum), size } => {
-                n_pool += 1;
-                let window = Pool2d { kernel_size: [size; 2], stride: [size; 2], padding: [0; 2] };
-                let pool = if kind == PoolKind::Sum { Kind::SumPool2d } else { Kind::AvgPool2d };
-                writer.add(&format!("pool{n_pool}"), pool(window));
-            }
-            Layer::Pool { kind: PoolKind::Max, size } => {
-                return unsupported(
-                    &format!("{size}m"),
-                    "NIR has no node for maximum pooling; train with average pooling (`2a`)",
-                );
-            }
-            Layer::Dense { spiking: false, .. } => return without_neurons(layer),
-            Layer::Dense { recurrent: true, .. } => {
-                return unsupported(
-                    &layer.to_string(),
-                    "recurrent edges are not exported yet; train without them",
-                );
-            }
-            Layer::Neurons | Layer::Residual { .. } | Layer::Table(_) => {
-                return unsupported(
-                    &layer.to_string(),
-                    "only networks in one row of convolutions, dense layers and pooling are exported",
-                );
-            }
-            Layer::Dense { .. } | Layer::Output { .. } => {
-                if matches!(layers.get(index + 1), Some(Layer::BatchNorm)) {
-                    return unsupported(
-                        "bn",
-                        "batch normalization of a dense layer is not exported; that of a convolution is",
-                    );
-                }
-                n_dense += 1;
-                writer.dense(n_dense, input)?;
-                let is_output = matches!(layer, Layer::Output { .. });
-                let reads_membrane = is_output && config.readout.reads_membrane();
-                let params = config.neuron.params(n_lif, n_spiking)?;
-                n_lif += 1;
-                writer.neurons(n_lif, params, &[output.n_elements()], reads_membrane)?;
-            }
-            Layer::Dropout { p } => writer.note(
-                &format!("dp{p}"),
-                Fate::Converted,
-                "left out: dropout does nothing in evaluation",
-            ),
-            Layer::Vote { group } => writer.vote(group, input.n_elements())?,
-        }
+    for id in 0..layers.nodes().len() {
+        let sources = writer.node(id)?;
+        writer.sources.push(sources);
     }
-    let output = config.arch.n_classes();
-    writer.add("output", Kind::Output { shape: vec![output] });
+    let last = writer.sources.last().cloned().unwrap_or_default();
+    writer.add("output", Kind::Output { shape: vec![layers.n_classes()] }, &last)?;
     let readout = READOUTS.iter().find(|(readout, _)| *readout == config.readout);
     let about = Metadata::from([
         ("arch".into(), config.arch.to_string().as_str().into()),
@@ -142,11 +62,13 @@ pub fn export(network: &Network, options: &ExportOptions) -> Result<Export, Erro
 
 struct Writer<'a> {
     options: &'a ExportOptions,
+    layers: &'a Layers,
     tensors: BTreeMap<String, Tensor>,
+    /// Whether values before the first dense layer have channels, rows and columns.
+    has_maps: bool,
     graph: Graph,
-    last: String,
-    /// Whether the last node has channels, rows and columns.
-    is_map: bool,
+    /// For each of the network's nodes so far, the nodes of the graph whose sum it sends.
+    sources: Vec<Vec<String>>,
     notes: Vec<Note>,
 }
 
@@ -172,20 +94,93 @@ impl Writer<'_> {
         self.notes.push(Note { node: node.to_owned(), fate, text: text.into() });
     }
 
-    /// A shape as NIR has it: `[C, H, W]`, or `[N]` without a map.
-    fn dimensions(&self, shape: Shape) -> Vec<usize> {
-        if self.is_map {
+    /// What node `id` of the network sends: the graph's nodes whose sum it is.
+    fn node(&mut self, id: NodeId) -> Result<Vec<String>, Error> {
+        let node = self.layers.node(id);
+        let name = self.free_name(&node.name);
+        let reads: Vec<String> =
+            node.inputs.iter().flat_map(|input| self.sources[*input].iter().cloned()).collect();
+        match &node.op {
+            Op::Input(_) => {
+                self.graph.insert(&name, Kind::Input { shape: self.dimensions(id) });
+                Ok(vec![name])
+            }
+            // Normalization is part of the layer before it, pooling over 1 nothing, a sum several edges.
+            Op::Norm(_) | Op::Pool(Pooling { size: 1, .. }) | Op::Add(_) | Op::Output(_) => {
+                Ok(reads)
+            }
+            Op::Conv(conv) => self.convolution(id, &name, *conv, &reads),
+            Op::Dense(_) => self.dense(id, &name, &reads),
+            Op::Neurons(neurons) => self.neurons(id, &name, neurons, &reads),
+            Op::Pool(Pooling { kind: PoolKind::Max, .. }) => unsupported(
+                &node.name,
+                "NIR has no node for maximum pooling; train with average pooling (`2a`)",
+            ),
+            Op::Pool(Pooling { kind, size }) => {
+                let window =
+                    Pool2d { kernel_size: [*size; 2], stride: [*size; 2], padding: [0; 2] };
+                let is_sum = *kind == PoolKind::Sum;
+                let pool = if is_sum { Kind::SumPool2d } else { Kind::AvgPool2d };
+                self.add(&name, pool(window), &reads)
+            }
+            Op::Flatten(_) => self.flatten(node.inputs[0], &name, &reads),
+            Op::Dropout(_) => {
+                let text = "left out: dropout does nothing in evaluation";
+                self.note(&node.name, Fate::Converted, text);
+                Ok(reads)
+            }
+            Op::Vote(vote) => {
+                let n_inputs = self.layers.node(node.inputs[0]).shape().n_elements();
+                self.vote(&name, vote.group, n_inputs, &reads)
+            }
+        }
+    }
+
+    /// A name as frameworks take it, which make it one of a Python module.
+    fn free_name(&self, name: &str) -> String {
+        let mut name = name.replace('.', "_");
+        while self.graph.nodes.contains_key(&name) || name == "output" {
+            name.push('_');
+        }
+        name
+    }
+
+    /// The shape of what a node sends as NIR has it: `[C, H, W]`, or `[N]` without a map.
+    fn dimensions(&self, id: NodeId) -> Vec<usize> {
+        let node = self.layers.node(id);
+        let shape = node.shape();
+        if self.has_maps && node.extent.is_map {
             vec![shape.channels, shape.height, shape.width]
         } else {
             vec![shape.n_elements()]
         }
     }
 
-    /// Adds a node behind the last one.
-    fn add(&mut self, name: &str, node: impl Into<Node>) {
+    /// Adds a node that reads the sum of `reads`.
+    fn add(
+        &mut self,
+        name: &str,
+        node: impl Into<Node>,
+        reads: &[String],
+    ) -> Result<Vec<String>, Error> {
+        let mut sources = vec![];
+        for source in reads {
+            if !sources.contains(source) {
+                sources.push(source.clone());
+                continue;
+            }
+            // An edge cannot be there twice.
+            let shape = self.graph.shapes()?[source].output.clone();
+            let again = self.free_name(&format!("{source}_again"));
+            self.graph.insert(&again, Kind::from(Scale { scale: Array::full(&shape, 1.0) }));
+            self.graph.connect(source.clone(), again.clone());
+            sources.push(again);
+        }
         self.graph.insert(name, node);
-        self.graph.connect(self.last.clone(), name);
-        name.clone_into(&mut self.last);
+        for source in sources {
+            self.graph.connect(source, name);
+        }
+        Ok(vec![name.to_owned()])
     }
 
     fn note_rounding(&mut self, precision: Precision, quantization: Quantization) {
@@ -206,60 +201,43 @@ impl Writer<'_> {
         }
     }
 
-    fn tensor(&self, name: &str) -> Result<&Tensor, Error> {
+    fn array(&self, name: &str) -> Result<Array, Error> {
         match self.tensors.get(name) {
-            Some(tensor) => Ok(tensor),
+            Some(tensor) => array(tensor),
             None => unsupported(name, "the network has no parameter of that name"),
         }
     }
 
-    fn array(&self, name: &str) -> Result<Array, Error> {
-        array(self.tensor(name)?)
+    /// The variable of a node, where it has it.
+    fn variable(&self, id: NodeId, of: &str) -> Result<Option<Array>, Error> {
+        let name = format!("{}.{of}", self.layers.node(id).name);
+        self.tensors.get(&name).map(array).transpose()
     }
 
-    fn convolution(
-        &mut self,
-        index: usize,
-        norm: Option<usize>,
-        input: Shape,
-        conv: ConvLayer,
-    ) -> Result<(), Error> {
-        let name = format!("conv{index}");
-        let mut weight = self.array(&format!("{name}.weight"))?;
-        let channels = weight.shape()[0];
-        let bias_name = format!("{name}.bias");
-        let mut bias = if self.tensors.contains_key(&bias_name) {
-            self.array(&bias_name)?
-        } else {
-            Array::full(&[channels], 0.0)
+    /// Weights `[out, …]` and bias of a layer, batch normalization after it included.
+    fn weights(&mut self, id: NodeId) -> Result<(Array, Option<Array>), Error> {
+        let name = self.layers.node(id).name.clone();
+        let weight = self.array(&format!("{name}.weight"))?;
+        let bias = self.variable(id, "bias")?;
+        let is_norm = |id: &NodeId| matches!(self.layers.node(*id).op, Op::Norm(_));
+        let Some(norm) = self.layers.consumers(id).find(is_norm) else {
+            return Ok((weight, bias));
         };
-        if let Some(norm) = norm {
-            (weight, bias) = self.fold(norm, &weight, &bias)?;
-            self.note(
-                &name,
-                Fate::Converted,
-                format!("batch normalization `bn{norm}` is part of its weights and bias"),
-            );
+        let norm_name = self.layers.node(norm).name.clone();
+        if self.layers.only_consumer(id).is_none() {
+            let reason = format!("`{norm_name}` is not the only layer that reads it");
+            return unsupported(&name, reason);
         }
-        let padding = if conv.valid { 0 } else { conv.dilation * (conv.kernel - 1) / 2 };
-        self.add(
-            &name,
-            Kind::Conv2d(Conv2d {
-                input_shape: Some([input.height, input.width]),
-                weight,
-                stride: [conv.stride; 2],
-                padding: Padding::Zeros([padding; 2]),
-                dilation: [conv.dilation; 2],
-                groups: if conv.channels.is_some() { conv.groups } else { input.channels },
-                bias,
-            }),
-        );
-        Ok(())
+        let bias = bias.unwrap_or_else(|| Array::full(&weight.shape()[..1], 0.0));
+        let (weight, bias) = self.fold(&norm_name, &weight, &bias)?;
+        let text = format!("batch normalization `{norm_name}` is part of its weights and bias");
+        self.note(&name, Fate::Converted, text);
+        Ok((weight, Some(bias)))
     }
 
-    /// `γ (W x + b − μ) / √(σ² + ε) + β` as one convolution.
-    fn fold(&self, norm: usize, weight: &Array, bias: &Array) -> Result<(Array, Array), Error> {
-        let of = |name: &str| self.array(&format!("bn{norm}.{name}")).map(|array| array.to_f64());
+    /// `γ (W x + b − μ) / √(σ² + ε) + β` as one layer.
+    fn fold(&self, norm: &str, weight: &Array, bias: &Array) -> Result<(Array, Array), Error> {
+        let of = |name: &str| self.array(&format!("{norm}.{name}")).map(|array| array.to_f64());
         let (gamma, beta) = (of("weight")?, of("bias")?);
         let (mean, variance) = (of("running_mean")?, of("running_var")?);
         let scale: Vec<f64> =
@@ -278,142 +256,99 @@ impl Writer<'_> {
         Ok((Array::f32(weight.shape(), folded)?, Array::f32(&[shifted.len()], shifted)?))
     }
 
-    fn dense(&mut self, index: usize, input: Shape) -> Result<(), Error> {
-        if self.is_map {
-            let input_type = Some(self.dimensions(input));
-            self.add("flatten", Kind::Flatten(Flatten { input_type, start_dim: 0, end_dim: -1 }));
-            self.is_map = false;
+    fn convolution(
+        &mut self,
+        id: NodeId,
+        name: &str,
+        conv: Conv,
+        reads: &[String],
+    ) -> Result<Vec<String>, Error> {
+        let (weight, bias) = self.weights(id)?;
+        let input = self.layers.node(self.layers.node(id).inputs[0]).shape();
+        let node = Conv2d {
+            input_shape: Some([input.height, input.width]),
+            bias: bias.unwrap_or_else(|| Array::full(&weight.shape()[..1], 0.0)),
+            weight,
+            stride: [conv.stride; 2],
+            padding: Padding::Zeros([conv.padding; 2]),
+            dilation: [conv.dilation; 2],
+            groups: conv.groups,
+        };
+        self.add(name, Kind::Conv2d(node), reads)
+    }
+
+    /// The values of node `id`, which `reads` sum to, as a row.
+    fn flatten(&mut self, id: NodeId, name: &str, reads: &[String]) -> Result<Vec<String>, Error> {
+        let dimensions = self.dimensions(id);
+        if dimensions.len() == 1 {
+            return Ok(reads.to_vec());
         }
-        let name = format!("fc{index}");
-        let weight = self.array(&format!("{name}.weight"))?;
-        let bias_name = format!("{name}.bias");
-        if self.tensors.contains_key(&bias_name) {
-            let bias = self.array(&bias_name)?;
-            self.add(&name, Kind::from(Affine { weight, bias }));
-        } else {
-            self.add(&name, Kind::from(Linear { weight }));
-        }
-        Ok(())
+        let node = Flatten { input_type: Some(dimensions), start_dim: 0, end_dim: -1 };
+        self.add(name, Kind::Flatten(node), reads)
+    }
+
+    fn dense(&mut self, id: NodeId, name: &str, reads: &[String]) -> Result<Vec<String>, Error> {
+        let flat = ["flatten", &format!("{name}_flatten")]
+            .into_iter()
+            .find(|flat| !self.graph.nodes.contains_key(*flat))
+            .map_or_else(|| self.free_name("flatten"), str::to_owned);
+        let reads = self.flatten(self.layers.node(id).inputs[0], &flat, reads)?;
+        let (weight, bias) = self.weights(id)?;
+        let kind = match bias {
+            Some(bias) => Kind::from(Affine { weight, bias }),
+            None => Kind::from(Linear { weight }),
+        };
+        self.add(name, kind, &reads)
     }
 
     fn neurons(
         &mut self,
-        index: usize,
-        params: NeuronParams,
-        shape: &[usize],
-        reads_membrane: bool,
-    ) -> Result<(), Error> {
-        let name = format!("lif{index}");
-        if params != NeuronParams::from(params.lif) {
-            return unsupported(
-                &name,
-                "signed spikes, rounding to the nearest, counts, synaptic currents and rising \
-                 thresholds are not exported",
-            );
+        id: NodeId,
+        name: &str,
+        neurons: &Neurons,
+        reads: &[String],
+    ) -> Result<Vec<String>, Error> {
+        let node = &self.layers.node(id).name;
+        let is_by_channel = |learned: Option<LearnedBy>| learned == Some(LearnedBy::Channel);
+        if is_by_channel(neurons.learned_tau) || is_by_channel(neurons.learned_threshold) {
+            return unsupported(node, "constants learned by channel are not exported");
         }
-        let params = params.lif;
-        let tau_name = format!("{name}.tau");
-        let tau = if self.tensors.contains_key(&tau_name) {
-            self.array(&tau_name)?.to_f64().first().copied().unwrap_or(f64::NAN)
-        } else {
-            match params.decay {
-                Decay::Tau(tau) => tau,
-                Decay::Beta(beta) => 1.0 / (1.0 - beta),
-            }
+        let learned = |of| -> Result<Option<f64>, Error> {
+            Ok(self.variable(id, of)?.and_then(|array| array.to_f64().first().copied()))
         };
-        let neuron = exact::Neuron {
-            levels: params.n_levels(),
-            tau,
-            decay_input: params.decay_input,
-            v_threshold: params.v_threshold,
-            reset: match params.reset {
-                _ if reads_membrane => exact::Reset::None,
-                Reset::Soft {} => exact::Reset::Soft,
-                Reset::Hard { v_reset } => exact::Reset::Hard { v_reset },
-                Reset::None {} => exact::Reset::None,
-            },
-        };
-        let dt = self.options.dt;
-        let in_node = |error: crate::Error| Error::from(error.in_node(&name));
-        if reads_membrane {
-            let membrane = neuron.li(shape, dt).map_err(in_node)?;
-            let metadata = mark(&neuron, dt);
-            self.add(&name, Node { kind: membrane.into(), metadata });
-            return Ok(());
+        let learned = [learned("tau")?, learned("v_threshold")?];
+        let shape = self.dimensions(id);
+        let written = cells::node(node, neurons, learned, &shape, self.options)?;
+        for (fate, text) in written.notes {
+            self.note(node, fate, text);
         }
-        let losses = losses(&neuron);
-        if losses.is_empty() {
-            let kind = neuron.lif(shape, dt).map_err(in_node)?.into();
-            self.add(&name, Node { kind, metadata: mark(&neuron, dt) });
-            return Ok(());
+        let sources = self.add(name, written.node, reads)?;
+        if neurons.recurrent {
+            let weight = self.array(&format!("{node}.recurrent"))?;
+            let back = self.free_name(&format!("{name}_recurrent"));
+            self.add(&back, Kind::from(Linear { weight }), &sources)?;
+            self.graph.connect(back, name);
         }
-        if self.options.mode == Mode::Exact && !matches!(neuron.reset, exact::Reset::Hard { .. }) {
-            let graph = neuron.graph(shape, dt).map_err(in_node)?;
-            self.note(
-                &name,
-                Fate::Converted,
-                format!(
-                    "{}: a graph of {} thresholds that computes the same",
-                    losses.join(" and "),
-                    neuron.levels
-                ),
-            );
-            self.add(&name, Kind::from(graph));
-            return Ok(());
-        }
-        let v_reset = match neuron.reset {
-            exact::Reset::Hard { v_reset } => v_reset,
-            exact::Reset::Soft | exact::Reset::None => 0.0,
-        };
-        for loss in &losses {
-            let text = format!("{loss}; in its place a spike of 1 and a reset to {v_reset}");
-            self.note(&name, Fate::Lost, text);
-        }
-        if self.options.mode == Mode::Lossy {
-            let nearest =
-                exact::Neuron { levels: 1, reset: exact::Reset::Hard { v_reset }, ..neuron };
-            let kind = Kind::Lif(nearest.lif(shape, dt).map_err(in_node)?);
-            self.add(&name, Node { kind, metadata: mark(&neuron, dt) });
-        }
-        Ok(())
+        Ok(sources)
     }
 
     /// The mean of each group of outputs.
-    fn vote(&mut self, group: usize, n_inputs: usize) -> Result<(), Error> {
+    fn vote(
+        &mut self,
+        name: &str,
+        group: usize,
+        n_inputs: usize,
+        reads: &[String],
+    ) -> Result<Vec<String>, Error> {
         let n_classes = n_inputs / group.max(1);
         let mut weight = vec![0.0; n_classes * n_inputs];
         for (class, row) in weight.chunks_mut(n_inputs.max(1)).enumerate() {
             row[class * group..(class + 1) * group].fill(1.0 / group as f32);
         }
         let weight = Array::f32(&[n_classes, n_inputs], weight)?;
-        let name = "vote";
         self.note(name, Fate::Converted, "the mean of each group of outputs is a linear node");
-        self.add(name, Kind::from(Linear { weight }));
-        Ok(())
+        self.add(name, Kind::from(Linear { weight }), reads)
     }
-}
-
-fn without_neurons<T>(layer: &Layer) -> Result<T, Error> {
-    unsupported(&layer.to_string(), "weight layers without neurons are not exported")
-}
-
-/// What an LIF node cannot say of a neuron.
-fn losses(neuron: &exact::Neuron) -> Vec<String> {
-    let mut losses = vec![];
-    if neuron.levels > 1 {
-        losses.push(format!("graded spikes of {} levels ({} bits)", neuron.levels, neuron.bits()));
-    }
-    match neuron.reset {
-        exact::Reset::Soft => losses.push("soft reset".into()),
-        exact::Reset::None => losses.push("spikes without reset".into()),
-        exact::Reset::Hard { .. } => {}
-    }
-    losses
-}
-
-/// Metadata of a node that say which neuron it is or stands for.
-fn mark(neuron: &exact::Neuron, dt: f64) -> Metadata {
-    Metadata::from([(METADATA.into(), Value::Map(neuron.metadata(dt)))])
 }
 
 fn array(tensor: &Tensor) -> Result<Array, Error> {

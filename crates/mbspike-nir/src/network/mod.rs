@@ -3,12 +3,14 @@
 //! [`export`] never loses anything unsaid: what NIR's nodes cannot say is an error that lists it,
 //! unless the [`Mode`] says how to go on. [`import`] refuses what a network cannot say, by node.
 
+mod cells;
 mod export;
 mod import;
 
 use std::fmt;
 
 use candle_core::Tensor;
+use mbspike_lif::graph::Op;
 use mbspike_lif::{Arch, NeuronConfig, Readout};
 
 use crate::{Graph, Metadata, exact};
@@ -111,6 +113,17 @@ pub struct Import {
     pub metadata: Metadata,
     /// What was converted on the way.
     pub notes: Vec<Note>,
+}
+
+impl Import {
+    /// Whether its first layers are dense ones, which take a map as a row of numbers, too.
+    pub fn takes_rows(&self) -> bool {
+        let graph = self.arch.graph(&self.neuron, self.bias, self.readout);
+        graph.is_ok_and(|graph| {
+            let is_dense = |id| matches!(graph.node(id).op, Op::Dense(_));
+            graph.consumers(0).all(is_dense)
+        })
+    }
 }
 
 /// What exporting or importing can fail with.

@@ -27,7 +27,8 @@ pub struct ExportArgs {
     /// Set a key of the run's config, as for `run`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// The file to write; network.nir or weights.safetensors in the run's folder without it.
+    /// The file to write; network.nir, weights.safetensors, or loihi.net or loihi.safetensors in the run's
+    /// folder without it.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Print what was done as JSON.
@@ -41,6 +42,9 @@ pub enum ExportFormat {
     Nir,
     /// The weights, named as in PyTorch.
     Safetensors,
+    /// The network in Loihi 2's numbers: lava-dl's .net for 1 bit and a hard reset to 0, else tensors
+    /// with a Lava process model beside them.
+    Loihi,
 }
 
 impl ExportFormat {
@@ -48,6 +52,7 @@ impl ExportFormat {
         match self {
             Self::Nir => "network.nir",
             Self::Safetensors => "weights.safetensors",
+            Self::Loihi => "loihi.net",
         }
     }
 }

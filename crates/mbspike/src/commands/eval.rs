@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use mbspike_data::printable;
+use mbspike_experiments::loihi::evaluate_loihi;
 use mbspike_experiments::quantize::evaluate_quantized;
 use mbspike_experiments::run::evaluate_run;
 use mbspike_results::files::{CHECKPOINT_FILE, CONFIG_FILE, sub_folders};
@@ -20,6 +21,9 @@ pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     }
     if args.quantized {
         return quantized(args, quiet, &stop);
+    }
+    if args.loihi {
+        return loihi(args, quiet, &stop);
     }
     let Some(report) =
         evaluate_run(&args.run, &args.settings, args.device, &Progress::new(quiet), &stop)?
@@ -148,6 +152,45 @@ fn quantized(args: &EvalArgs, quiet: bool, stop: &AtomicBool) -> anyhow::Result<
         print_json(&report)?;
         return Ok(ExitCode::SUCCESS);
     }
+    print_evaluation(&Shown {
+        test_accuracy: report.test_accuracy,
+        test_loss: report.test_loss,
+        n_samples: report.n_samples,
+        positions: &report.positions,
+        nonzero_rate: &report.nonzero_rate,
+        mean_spike: &report.mean_spike,
+        confusion: &report.confusion,
+        class_names: &report.class_names,
+    })
+}
+
+fn loihi(args: &EvalArgs, quiet: bool, stop: &AtomicBool) -> anyhow::Result<ExitCode> {
+    let progress = Progress::new(quiet);
+    let (settings, delay) = (&args.settings, args.synaptic_delay);
+    let Some(report) = evaluate_loihi(&args.run, settings, delay, &progress, stop)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    if args.json {
+        print_json(&report)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let head = ["layer", "neurons", "safe on any input", "can reach", "reached", "overflows"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(report.layers.iter().map(|layer| {
+        let share = |of_limit: f64| format!("{:.1} %", 100.0 * of_limit);
+        vec![
+            layer.layer.name.clone(),
+            layer.n_neurons.to_string(),
+            layer.n_safe.to_string(),
+            share(layer.worst),
+            share(layer.reached),
+            layer.overflows.total().to_string(),
+        ]
+    }));
+    print_table(&rows)?;
+    print_table(&[vec![]])?;
+    let trained = format!("{:.4}", report.trained_accuracy);
+    print_table(&[vec!["accuracy as trained".to_owned(), trained]])?;
     print_evaluation(&Shown {
         test_accuracy: report.test_accuracy,
         test_loss: report.test_loss,

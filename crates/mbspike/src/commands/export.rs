@@ -2,13 +2,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use mbspike_experiments::exchange::{open_run, write_tensors};
+use mbspike_experiments::exchange::{LavaFile, open_run, why_not_net, write_lava, write_tensors};
+use mbspike_experiments::loihi::convert_loihi;
 use mbspike_nir::Value;
 use mbspike_nir::network::{ExportOptions, Fate, METADATA, Mode, Note, export as to_graph};
 use serde::Serialize;
 
-use super::{print_json, print_table};
+use super::{print_json, print_table, text_of};
 use crate::cli::{ExportArgs, ExportFormat};
+use crate::progress::Progress;
+use crate::stop;
 
 /// What `export --json` prints.
 #[derive(Serialize)]
@@ -19,9 +22,12 @@ struct Report {
     dt: Option<f64>,
     converted: Vec<String>,
     lost: Vec<String>,
+    /// A second file that the first needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<String>,
 }
 
-pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+pub fn export(args: &ExportArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     let (config, network) = open_run(&args.run, &args.settings)?;
     let file = args.out.clone().unwrap_or_else(|| args.run.join(args.format.file_name()));
     let report = match args.format {
@@ -46,7 +52,7 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
                 notes.map(Note::to_string).collect()
             };
             let (converted, lost) = (of(Fate::Converted), of(Fate::Lost));
-            Report { file, format: "nir", dt: Some(dt), converted, lost }
+            Report { file, format: "nir", dt: Some(dt), converted, lost, beside: None }
         }
         ExportFormat::Safetensors => {
             if args.exact || args.lossy || args.dt.is_some() {
@@ -56,7 +62,14 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
             }
             write_tensors(&file, &config, &network)?;
             let format = "safetensors";
-            Report { file, format, dt: None, converted: vec![], lost: vec![] }
+            Report { file, format, dt: None, converted: vec![], lost: vec![], beside: None }
+        }
+        ExportFormat::Loihi => {
+            if args.exact || args.lossy || args.dt.is_some() {
+                bail!("--exact, --lossy and --dt are for --format nir");
+            }
+            let Some(report) = loihi(args, file, quiet)? else { return Ok(ExitCode::FAILURE) };
+            report
         }
     };
     if args.json {
@@ -64,9 +77,32 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = vec![vec!["written".to_owned(), report.file.display().to_string()]];
+    rows.extend(report.beside.iter().map(|file| vec!["written".to_owned(), file.clone()]));
     for (what, notes) in [("converted", &report.converted), ("lost", &report.lost)] {
         rows.extend(notes.iter().map(|note| vec![what.to_owned(), note.clone()]));
     }
     print_table(&rows)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the run in Loihi 2's numbers, as `.net` where that can hold it; `None` if it was stopped.
+fn loihi(args: &ExportArgs, file: PathBuf, quiet: bool) -> anyhow::Result<Option<Report>> {
+    let stop = stop::on_signal()?;
+    let progress = Progress::new(quiet);
+    let Some(network) = convert_loihi(&args.run, &args.settings, true, &progress, &stop)? else {
+        return Ok(None);
+    };
+    let why_not = why_not_net(&network);
+    let file = match (&args.out, &why_not) {
+        (None, Some(_)) => file.with_extension("safetensors"),
+        _ => file,
+    };
+    let written = write_lava(&file, &network)?;
+    let converted = why_not.map(|reason| format!("{reason}: tensors and a process model"));
+    let (format, beside) = match written {
+        LavaFile::Net => ("net", None),
+        LavaFile::Model(model) => ("loihi2", Some(text_of(model))),
+    };
+    let converted = converted.into_iter().collect();
+    Ok(Some(Report { file, format, dt: None, converted, lost: vec![], beside }))
 }

@@ -7,7 +7,7 @@ use mbspike_experiments::exchange::{
     Placed, Placement, new_network, parse_config, place, read_config, read_tensors, write_run,
 };
 use mbspike_experiments::run::evaluate_run;
-use mbspike_lif::{Layer, NeuronConfig, Precision, Quantization};
+use mbspike_lif::{NeuronConfig, Precision, Quantization};
 use mbspike_nir::Value;
 use mbspike_nir::network::{Import, ImportOptions, Note, import as from_graph};
 use serde::Serialize;
@@ -107,9 +107,8 @@ fn graph(args: &ImportArgs) -> anyhow::Result<Imported> {
 fn with_network(mut config: Config, imported: &Import) -> Config {
     let mut arch = imported.arch.clone();
     let of_data = config.network.arch.input;
-    let is_dense = matches!(arch.layers.first(), Some(Layer::Dense { .. } | Layer::Output { .. }));
     // A graph may take a map as a row of numbers.
-    if is_dense && of_data.n_elements() == arch.input.n_elements() {
+    if imported.takes_rows() && of_data.n_elements() == arch.input.n_elements() {
         arch.input = of_data;
     }
     config.network.arch = arch;
