@@ -170,6 +170,14 @@ pub fn quantize_run(
 ) -> Result<Option<QuantizationReport>, Error> {
     let point = &read_point(folder, settings)?;
     let config = &point.config;
+    if config.train.precision == Precision::F64 {
+        return Err(mbspike_lif::Error::InvalidParameter {
+            name: "train.precision",
+            expected: "f32 or bf16 for a run that is to be converted",
+            got: "f64".to_owned(),
+        }
+        .into());
+    }
     let trained = load(folder, config)?;
     let _lock = Lock::try_lock(folder)?;
     let dataset = mbspike_data::load(&config.dataset)?;

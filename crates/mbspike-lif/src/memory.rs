@@ -17,6 +17,8 @@ struct Sequences {
     norm: f64,
     /// Of a pooling.
     pool: f64,
+    /// Of a sum of ways.
+    add: f64,
     /// Of what a convolution reads, in another order.
     conv_input: f64,
     /// Of what a dense layer reads: in another order, transposed, its gradient.
@@ -26,9 +28,10 @@ struct Sequences {
 }
 
 const LAYERED: Sequences = Sequences {
-    neurons: 4.3,
+    neurons: 4.1,
     norm: 13.0,
-    pool: 3.2,
+    pool: 2.8,
+    add: 2.0,
     conv_input: 0.0,
     dense_input: 4.2,
     input: 0.9,
@@ -36,10 +39,19 @@ const LAYERED: Sequences = Sequences {
 /// In double precision, whose convolutions write out the patches that they multiply.
 const LAYERED_F64: Sequences = Sequences { neurons: 6.0, pool: 2.0, input: 1.0, ..LAYERED };
 /// Normalization happens on the way.
-const BATCH: Sequences =
-    Sequences { neurons: 1.9, norm: 0.0, pool: 2.0, conv_input: 1.5, dense_input: 1.5, input: 0.0 };
+const BATCH: Sequences = Sequences {
+    neurons: 1.9,
+    norm: 0.0,
+    pool: 2.0,
+    add: 1.0,
+    conv_input: 1.5,
+    dense_input: 1.5,
+    input: 0.0,
+};
 /// What neurons have more in the batch engine after a convolution without pooling: their spikes, too.
-const BATCH_UNPOOLED: f64 = 1.5;
+const BATCH_UNPOOLED: f64 = 0.6;
+/// What recurrent neurons have more there: each step by itself.
+const BATCH_RECURRENT: f64 = 4.5;
 /// What the layered execution has more for neurons that are computed one step after the other.
 const STEPS_SEQUENCES: f64 = 9.6;
 /// The same of recurrent neurons that are else the thesis's.
@@ -83,7 +95,8 @@ pub fn step_memory(
             fused(&graph, config, n_steps, batch_size, n_threads) + packed(n_parameters, batch_size)
         }
         Execution::Batch => {
-            samples * (sequences(&graph, &BATCH) + unpooled(&graph)) + BATCH_WEIGHTS * n_parameters
+            samples * (sequences(&graph, &BATCH) + more_of_batch(&graph))
+                + BATCH_WEIGHTS * n_parameters
         }
         Execution::Auto | Execution::Layered => {
             let is_f64 = config.precision == Precision::F64;
@@ -159,7 +172,8 @@ fn sequences(graph: &Graph, of: &Sequences) -> f64 {
             Op::Neurons(_) => of.neurons * n,
             Op::Norm(_) => of.norm * n,
             Op::Pool(_) => of.pool * n,
-            Op::Dropout(_) | Op::Add(_) => 2.0 * n,
+            Op::Add(_) => of.add * n,
+            Op::Dropout(_) => 2.0 * n,
             Op::Input(_) => of.input * n,
             Op::Conv(_) => of.conv_input * read() as f64,
             Op::Dense(_) => of.dense_input * read() as f64,
@@ -169,14 +183,17 @@ fn sequences(graph: &Graph, of: &Sequences) -> f64 {
     graph.nodes().iter().map(of_node).sum()
 }
 
-/// What neurons of maps have more where no pooling follows them.
-fn unpooled(graph: &Graph) -> f64 {
-    let is_unpooled = |id: NodeId| {
+/// What neurons have more in the batch engine: of maps, where no pooling follows them, and where they hear each
+/// other.
+fn more_of_batch(graph: &Graph) -> f64 {
+    let of_neurons = |(id, neurons): (NodeId, &Neurons)| {
         let next = graph.only_consumer(id);
-        graph.node(id).extent.is_map && !next.is_some_and(|next| is_fused_pool(graph, next))
+        let is_pooled = next.is_some_and(|next| is_fused_pool(graph, next));
+        let of_map = if graph.node(id).extent.is_map && !is_pooled { BATCH_UNPOOLED } else { 0.0 };
+        let of_edge = if neurons.recurrent { BATCH_RECURRENT } else { 0.0 };
+        (of_map + of_edge) * graph.node(id).shape().n_elements() as f64
     };
-    let neurons = graph.neurons().filter(|(id, _)| is_unpooled(*id));
-    neurons.map(|(id, _)| BATCH_UNPOOLED * graph.node(id).shape().n_elements() as f64).sum()
+    graph.neurons().map(of_neurons).sum()
 }
 
 /// What neurons have more that are put together from operations, one step after the other.

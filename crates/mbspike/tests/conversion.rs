@@ -195,6 +195,16 @@ fn weights_that_are_no_numbers_are_refused_by_eval_and_quantize() {
 }
 
 #[test]
+fn a_run_in_double_precision_says_how_it_could_be_converted() {
+    let case = Case::new(&CONFIG.replace("epochs = 2", "epochs = 1\nprecision = \"f64\""));
+    let folder = case.trained();
+    let output = case.run(&["quantize", &folder]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("train.precision must be f32 or bf16"), "{message}");
+}
+
+#[test]
 fn a_run_that_diverged_before_its_first_checkpoint_breaks_nothing_of_its_folder() {
     let config = CONFIG.replace("{ kind = \"adam\", lr = 5e-3 }", "{ kind = \"sgd\", lr = 0.1 }")
         + "[target]\naccuracy = 0.2\n[sweep]\n\"train.optimizer.lr\" = [0.1, 1e38]\n";
