@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def step(args, settings, threads):
     command = [str(args.mbspike), "bench", "step", "--config", str(ROOT / "configs/quickstart.toml"),
                "--json", "--steps", str(args.steps), "--warm-up", "0"]
-    for setting in ("sweep.neuron.bits=[2]", *settings):
+    for setting in ("sweep.neuron.bits=[2]", "encoder.time_steps=10", "train.loss=cross-entropy", *settings):
         command += ["--set", setting]
     run = subprocess.run(command, check=True, capture_output=True, text=True,
                          env=dict(os.environ, RAYON_NUM_THREADS=str(threads)))

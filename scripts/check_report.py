@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A page of `mbspike report`, opened in headless Chromium: light and dark, on a phone and on a desk.
+"""A page of `mbspike report`, opened in headless Chromium: light and dark, on a phone, a tablet and a desk.
 
     mbspike report runs/smoke
     python3 scripts/check_report.py runs/smoke/report.html [--screenshots DIR]
 
-Four times: nothing is wider than the window, no message on the console, no request but the page
+Six times: nothing is wider than the window, no message on the console, no request but the page
 itself, every figure has a size and a name, text stands out from its ground by a contrast of 4.5.
 Exits with 1 if not. Without Chromium it says so and exits with 0. Needs nothing but Python.
 """
@@ -23,7 +23,7 @@ NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
            "--disable-background-networking", "--disable-component-update", "--disable-sync",
            "--hide-scrollbars", "--remote-debugging-pipe"]
-WIDTHS = [360, 1280]
+WIDTHS = [360, 768, 1280]
 
 PROBE = """(() => {
   const luminance = colour => {

@@ -224,7 +224,7 @@ class Peer:
 
 def settings(bits, batch, steps):
     of = (f"sweep.neuron.bits=[{bits}]", f"train.batch_size={batch}", f"encoder.time_steps={steps}",
-          "dataset.name=fashion-mnist-subset")
+          "dataset.name=fashion-mnist-subset", "train.loss=cross-entropy", "sweep.repeats=1")
     return [part for setting in of for part in ("--set", setting)]
 
 

@@ -1,6 +1,12 @@
 #!/usr/bin/env bash
-# All tests: unit and integration tests, then the examples in the documentation.
+# All tests: unit and integration tests, then the examples in the documentation. With cargo-nextest,
+# where it is installed, each test is a process of its own; without it cargo runs them, and nothing
+# has to be installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo nextest run --workspace
-cargo test --workspace --doc
+if command -v cargo-nextest >/dev/null; then
+    cargo nextest run --workspace
+    cargo test --workspace --doc
+else
+    cargo test --workspace
+fi

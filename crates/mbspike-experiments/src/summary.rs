@@ -1,5 +1,8 @@
 //! A run's summary, from its records.
 
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
 use mbspike_results::files::METRICS_FILE;
 use mbspike_results::{
     DatasetSummary, Environment, EpochRecord, Record, Status, Summary, median, read_metrics,
@@ -85,8 +88,12 @@ pub(crate) fn summarize(
             simulated: setting.dataset.simulated,
             n_train: setting.dataset.train.len(),
             n_test: setting.dataset.test.len(),
+            class_names: setting.dataset.class_names.clone(),
         },
-        environment: environment(setting.pool.current_num_threads(), setting.commit),
+        environment: Environment {
+            finished: Some(format!("{} UTC", now().format("%Y-%m-%d %H:%M"))),
+            ..environment(setting.pool.current_num_threads(), setting.commit)
+        },
     })
 }
 
@@ -103,7 +110,20 @@ pub fn environment(threads: usize, commit: Option<&str>) -> Environment {
         commit: commit.map(ToOwned::to_owned),
         threads,
         cpu_features: cpu_features(),
+        processor: processor(),
+        finished: None,
     }
+}
+
+fn now() -> DateTime<Utc> {
+    SystemTime::now().into()
+}
+
+/// The name of the processor, where Linux tells it.
+fn processor() -> Option<String> {
+    let text = fs_err::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -356,6 +356,7 @@ impl<'a> Trainer<'a> {
         self.progress.batches = 0;
         self.progress.wall_time_s += time_s;
         let activity = epoch.activity();
+        let is_last = self.progress.epochs == self.point.config.train.epochs;
         let record = EpochRecord {
             epoch: self.progress.epochs.into(),
             iteration: self.progress.iterations,
@@ -370,6 +371,7 @@ impl<'a> Trainer<'a> {
             epoch_time_s: epoch.time_s + time_s,
             step_time_s: epoch.step_time_s(),
             loader_share: epoch.loader_share(),
+            test_confusion: is_last.then(|| evaluation.confusion.clone()),
         };
         self.append(&Record::Epoch(record.clone()))?;
         self.setting.observer.on_epoch_end(self.point, &record);

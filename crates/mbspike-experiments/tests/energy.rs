@@ -103,7 +103,7 @@ fn a_sweep_is_counted_once_compared_with_one_bit_and_drawn() {
     // Eqs. 5.1 to 5.3, two models on CMOS and three chips; three layers.
     assert_eq!((n_lines(&csv), n_lines(&operations)), (1 + 4 * 8, 1 + 4 * 3));
     let sweep = EnergySweep::of(runs);
-    assert_eq!(sweep.labels(), ["1 bit, T = 3", "2 bit, T = 2"]);
+    assert_eq!(sweep.labels(), ["1 bit, T = 3", "2 bits, T = 2"]);
     assert_eq!(sweep.reference_label(), "1 bit, T = 3");
     let inference = |i: usize| sweep.groups[i].repeats(|run| Some(run.inference_mac?.0));
     assert_eq!(inference(0).ratio_to(&inference(0)).unwrap().value, 1.0);

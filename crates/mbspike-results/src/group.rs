@@ -9,7 +9,7 @@ use crate::curves::{Sample, mean_curve, smooth};
 use crate::error::{Error, Result};
 use crate::files::{CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, read_summary, read_toml, runs_over};
 use crate::identity::Identity;
-use crate::label::Names;
+use crate::label::{Names, bits_in_words};
 use crate::metrics::read_metrics;
 use crate::record::{EpochRecord, Record, Status, Summary, WindowRecord};
 use crate::repeats::{Measure, Repeat, Repeats};
@@ -34,7 +34,7 @@ impl AsRef<Summary> for Run {
 /// The repeats of one point of a sweep; `R` is what is known of a run.
 #[derive(Debug, Clone)]
 pub struct Group<R> {
-    /// What sets it apart: `2 bit`, `2 bit, T = 4`.
+    /// What sets it apart: `2 bits`, `2 bits, T = 4`.
     pub label: String,
     /// Its repeats.
     pub runs: Vec<R>,
@@ -182,6 +182,48 @@ impl<R: AsRef<Summary>> Groups<R> {
         self.groups.iter().map(Group::marked_label).collect()
     }
 
+    /// Whether the groups differ in numbers of the same keys alone, so that they come in an order; bit
+    /// widths do. Groups that differ in words, or each in something else, are of different kinds.
+    pub fn is_ordered(&self) -> bool {
+        let keys = |group: &Group<R>| -> Vec<String> {
+            let values = group.described().values.iter();
+            values.filter(|(key, _)| *key != "seed").map(|(key, _)| key.clone()).collect()
+        };
+        let values = self.groups.iter().flat_map(|group| &group.described().values);
+        let mut values = values.filter(|(key, _)| *key != "seed");
+        let first = self.groups.first().map(keys);
+        values.all(|(_, value)| value.is_number())
+            && self.groups.iter().all(|group| Some(keys(group)) == first)
+    }
+
+    /// The bits and the time steps of the groups, if these are all that they differ in, with several of
+    /// each.
+    pub fn grid(&self) -> Option<Grid<'_, R>> {
+        if !self
+            .groups
+            .iter()
+            .all(|group| group.others().is_empty() && group.first().layer_bits.is_empty())
+        {
+            return None;
+        }
+        let of = |value: fn(&Group<R>) -> u64| {
+            let mut values: Vec<u64> = self.groups.iter().map(value).collect();
+            values.sort_unstable();
+            values.dedup();
+            values
+        };
+        let bits = of(|group| group.bits().into());
+        let time_steps = of(|group| group.first().time_steps as u64);
+        let find = |bits: u64, steps: u64| {
+            let is_it =
+                |g: &&Group<R>| u64::from(g.bits()) == bits && g.first().time_steps as u64 == steps;
+            self.groups.iter().find(is_it)
+        };
+        let row = |&bits: &u64| time_steps.iter().map(|&steps| find(bits, steps)).collect();
+        let rows = bits.iter().map(row).collect();
+        (bits.len() > 1 && time_steps.len() > 1).then_some(Grid { bits, time_steps, rows })
+    }
+
     /// All runs that diverged.
     pub fn diverged(&self) -> impl Iterator<Item = &R> {
         self.groups.iter().chain(&self.lost).flat_map(|group| &group.diverged)
@@ -240,8 +282,19 @@ impl<R: AsRef<Summary>> Groups<R> {
                 panels.push(Facet { title: Some(rest), groups });
             }
         }
-        (widths.iter().map(|bits| format!("{bits} bit")).collect(), panels)
+        (widths.iter().map(|bits| bits_in_words(&bits.to_string())).collect(), panels)
     }
+}
+
+/// Groups by bits and time steps.
+#[derive(Debug, Clone)]
+pub struct Grid<'a, R> {
+    /// The bits, in order.
+    pub bits: Vec<u64>,
+    /// The time steps, in order.
+    pub time_steps: Vec<u64>,
+    /// For each of the bits the groups of all time steps, where there are such.
+    pub rows: Vec<Vec<Option<&'a Group<R>>>>,
 }
 
 /// The groups of one panel, with a place for each label: empty where the sweep has no such group.

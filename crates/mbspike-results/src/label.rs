@@ -43,19 +43,19 @@ impl Names {
         }
     }
 
-    /// What sets a group of runs apart: `2 bit`, `2 bit, T = 4`. Without swept values, what its neurons
+    /// What sets a group of runs apart: `2 bits`, `2 bits, T = 4`. Without swept values, what its neurons
     /// send.
     pub fn label(&self, values: &BTreeMap<String, Value>, bits: u32, layer_bits: &[u32]) -> String {
         let bits_of_all = || match layer_bits {
-            [] => format!("{bits} bit"),
+            [] => bits_in_words(&bits.to_string()),
             layers => {
-                format!("{} bit", layers.iter().map(u32::to_string).collect::<Vec<_>>().join("-"))
+                bits_in_words(&layers.iter().map(u32::to_string).collect::<Vec<_>>().join("-"))
             }
         };
         let mut parts = Vec::new();
         match values.get("neuron.bits") {
             Some(_) if !layer_bits.is_empty() => parts.push(bits_of_all()),
-            Some(bits) => parts.push(format!("{} bit", value_text(bits))),
+            Some(bits) => parts.push(bits_in_words(&value_text(bits))),
             None if !values.contains_key("neuron.layer_bits") => {}
             None => parts.push(bits_of_all()),
         }
@@ -70,6 +70,11 @@ impl Names {
         }));
         if parts.is_empty() { bits_of_all() } else { parts.join(", ") }
     }
+}
+
+/// `1 bit`, `2 bits`, `1-4-8 bits`.
+pub fn bits_in_words(bits: &str) -> String {
+    format!("{bits} {}", if bits == "1" { "bit" } else { "bits" })
 }
 
 /// A value without the quotes of a string.
@@ -93,10 +98,10 @@ mod tests {
 
     #[test]
     fn a_label_names_what_was_swept() {
-        assert_eq!(label(&[], &[]), "2 bit");
+        assert_eq!(label(&[], &[]), "2 bits");
         assert_eq!(
             label(&[("encoder.time_steps", json!(4)), ("neuron.bits", json!(2))], &[]),
-            "2 bit, T = 4"
+            "2 bits, T = 4"
         );
         assert_eq!(label(&[("neuron.reset.kind", json!("hard"))], &[]), "reset hard");
         assert_eq!(label(&[("neuron.detach_reset", json!(true))], &[]), "detach reset true");
@@ -104,8 +109,8 @@ mod tests {
 
     #[test]
     fn bits_of_layers_are_in_the_label() {
-        assert_eq!(label(&[], &[1, 4, 8]), "1-4-8 bit");
-        assert_eq!(label(&[("neuron.layer_bits", json!([1, 4, 8]))], &[1, 4, 8]), "1-4-8 bit");
+        assert_eq!(label(&[], &[1, 4, 8]), "1-4-8 bits");
+        assert_eq!(label(&[("neuron.layer_bits", json!([1, 4, 8]))], &[1, 4, 8]), "1-4-8 bits");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod conclusion;
 pub mod conversion;
 pub mod curves;
 pub mod energy;
@@ -22,9 +23,9 @@ pub mod tensorboard;
 
 pub use error::{Error, Result};
 pub use files::{read_json, read_summaries, read_summary, write_json};
-pub use group::{Facet, Group, Groups, Run, RunGroup, RunSet};
+pub use group::{Facet, Grid, Group, Groups, Run, RunGroup, RunSet};
 pub use identity::{Difference, FREE_KEYS, Identity};
-pub use label::{Names, value_text};
+pub use label::{Names, bits_in_words, value_text};
 pub use lock::Lock;
 pub use mark::MetricsMark;
 pub use metrics::{MetricsLog, read_metrics};

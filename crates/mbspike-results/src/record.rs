@@ -74,6 +74,9 @@ pub struct EpochRecord {
     /// Share of the training iterations' time spent in waiting for data, in `0..=1`.
     #[serde(default)]
     pub loader_share: f64,
+    /// How many test samples of each class (row) were given which (column); of the last epoch alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_confusion: Option<Vec<Vec<u64>>>,
 }
 
 /// How a run ended.
@@ -197,6 +200,9 @@ pub struct DatasetSummary {
     pub n_train: usize,
     /// Test samples used.
     pub n_test: usize,
+    /// Names of the classes, in the order of the labels; empty in records of versions before 0.2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
 }
 
 /// What a run ran on.
@@ -211,6 +217,12 @@ pub struct Environment {
     pub threads: usize,
     /// Vector instructions of the processor that the kernels make use of.
     pub cpu_features: Vec<String>,
+    /// Name of the processor, where the system tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<String>,
+    /// When the run was over, as `2026-11-25 18:30 UTC`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<String>,
 }
 
 fn cpu() -> String {

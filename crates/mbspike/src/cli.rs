@@ -120,12 +120,13 @@ pub enum ConfigCommand {
         json: bool,
     },
     /// Print a config to start from, with every key and what it means.
-    #[command(after_help = "Example: mbspike config new > mine.toml; then mbspike run mine.toml")]
     New {
         /// Print the keys as a page of Markdown.
         #[arg(long)]
         markdown: bool,
     },
+    /// Print a JSON Schema of configs, with which editors complete and check them.
+    Schema,
 }
 
 #[derive(Debug, Args)]

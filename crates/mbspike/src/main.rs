@@ -4,6 +4,7 @@
 //! config.
 mod cli;
 mod commands;
+mod help;
 mod printer;
 mod progress;
 mod stop;
@@ -11,7 +12,7 @@ mod stop;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::FromArgMatches;
 use mbspike_experiments::{energy, exchange, machine, run, sweep};
 use mbspike_nir::network as nir;
 
@@ -23,7 +24,11 @@ use cli::{Cli, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let typed = help::command().get_matches();
+    let cli = match Cli::from_arg_matches(&typed) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     match start(&cli.command).and_then(|()| dispatch(cli)) {
         Ok(code) => code,
         Err(error) => {

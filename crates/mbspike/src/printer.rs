@@ -12,8 +12,9 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
 use anyhow::Context;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
-use unicode_width::UnicodeWidthStr;
 
 /// Prints a message on stderr, whatever the user has asked for.
 pub fn complain(message: impl Display) {
@@ -49,24 +50,37 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
 /// Prints rows of cells in columns on stdout: the first column to the left, the others to the right.
 pub fn table(rows: &[Vec<String>]) -> anyhow::Result<()> {
     let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max()
-    };
-    let widths: Vec<usize> = (0..n_columns).map(|column| width(column).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            // Widths of the formatting macros end at 65,535.
-            let blank = " ".repeat(width - cell.width());
-            let (before, after) = if i == 0 { ("", blank.as_str()) } else { (blank.as_str(), "") };
-            let gap = if i == 0 { "" } else { "  " };
-            line.extend([gap, before, cell, after]);
-        }
-        text.push_str(printable(line.trim_end()).as_ref());
-        text.push('\n');
+    if n_columns == 0 {
+        return write("\n".repeat(rows.len()).as_bytes());
     }
-    write(text.as_bytes())
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    for row in rows {
+        let mut cells: Vec<String> = row.iter().map(|cell| printable(cell).into_owned()).collect();
+        cells.resize(n_columns, String::new());
+        table.add_row(cells);
+    }
+    for (i, column) in table.column_iter_mut().enumerate() {
+        let (gap, side) = if i == 0 { (0, CellAlignment::Left) } else { (2, CellAlignment::Right) };
+        column.set_padding((gap, 0)).set_cell_alignment(side);
+    }
+    let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
+    write(lines.collect::<String>().as_bytes())
+}
+
+/// Columns of a terminal that texts are broken for.
+const WIDTH: u16 = 80;
+
+/// Prints a text on stdout, broken into lines between words.
+pub fn paragraph(text: &str) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(WIDTH).add_row([printable(text)]);
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 0));
+    });
+    let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
+    write(lines.collect::<String>().as_bytes())
 }
 
 fn write(bytes: &[u8]) -> anyhow::Result<()> {

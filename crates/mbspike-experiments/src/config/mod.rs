@@ -27,4 +27,4 @@ mod wire;
 pub use origin::ConfigError;
 pub(crate) use read::{read, read_table};
 pub use settings::{Config, LOG_EVERY, NetworkSettings, TargetConfig, TrainConfig};
-pub use template::{TEMPLATE, template_as_markdown};
+pub use template::{TEMPLATE, template_as_markdown, template_as_schema};

@@ -7,7 +7,10 @@ use mbspike_results::files::FIGURES_FOLDER;
 use mbspike_results::neuron::NeuronCurves;
 use mbspike_results::{Lock, RunSet, TargetKind, TargetOptions};
 
-use super::accuracy::{final_accuracy, test_accuracy, train_accuracy};
+use super::accuracy::{
+    accuracy_difference, accuracy_grid, confusion, final_accuracy, loss, test_accuracy,
+    train_accuracy,
+};
 use super::canvas::Figure;
 use super::energy::energy_figures;
 use super::error::{Error, Result};
@@ -40,11 +43,15 @@ pub fn figures(runs: &RunSet, options: &TargetOptions) -> Vec<Result<Figure>> {
     vec![
         train_accuracy(runs, options),
         test_accuracy(runs, options),
+        loss(runs),
         time_to_target(runs, TargetKind::TrainIterations, options),
         relative_time_to_target(runs, options),
         relative_time_by_target(runs, options),
         time_to_target(runs, TargetKind::TestEpochs, options),
         final_accuracy(runs),
+        accuracy_difference(runs),
+        accuracy_grid(runs),
+        confusion(runs),
         nonzero_rate(runs, options),
         final_nonzero_rate(runs),
         step_time(runs),

@@ -8,7 +8,53 @@ use super::canvas::Figure;
 use super::dot_plot::{Cell, DotPlot, Series};
 use super::error::{Error, Result};
 use super::ranges::Ranges;
-use super::scatter::{Scatter, ScatterPanel};
+use super::scatter::{Looks, Scatter, ScatterPanel};
+use super::style::Series as Scale;
+use super::words;
+
+/// How groups that are series are told apart.
+fn scale(sweep: &EnergySweep) -> Scale {
+    if sweep.is_ordered() { Scale::Ordered } else { Scale::Kinds }
+}
+
+/// A plot of energies of all groups: rows of one colour.
+fn plot(
+    name: &'static str,
+    title: String,
+    x_label: String,
+    groups: &[&EnergyGroup],
+    cells: impl Iterator<Item = Option<Cell>>,
+) -> DotPlot {
+    DotPlot {
+        name,
+        title,
+        x_label,
+        categories: groups.iter().map(|group| group.marked_label()).collect(),
+        series: Series::only(cells),
+        scale: Scale::Ordered,
+        reference: None,
+        level: None,
+        from_zero: true,
+        limits: (0.0, f64::INFINITY),
+    }
+}
+
+/// A plot of energies relative to each group's reference, without the references themselves.
+fn relative_plot(
+    sweep: &EnergySweep,
+    name: &'static str,
+    what: &str,
+    of: impl Fn(&EnergyGroup) -> Repeats,
+) -> Result<Figure> {
+    let to = sweep.reference_label();
+    let groups = sweep.groups.iter().filter(|group| !std::ptr::eq(*group, sweep.reference(group)));
+    let groups: Vec<&EnergyGroup> = groups.collect();
+    let cells =
+        groups.iter().map(|group| Cell::ratio(&of(group), &of(sweep.reference(group)), 1.0));
+    let title = format!("{what} relative to {to}");
+    let plot = plot(name, title.clone(), title, &groups, cells);
+    DotPlot { level: Some(1.0), ..plot }.draw()
+}
 
 /// Every figure of the energy of a sweep; [`Error::NoData`] stands for one that the runs do not
 /// allow.
@@ -30,17 +76,10 @@ pub fn energy_figures(sweep: &EnergySweep) -> Vec<Result<Figure>> {
 /// # Errors
 /// If the runs do not allow it.
 pub fn training_energy(sweep: &EnergySweep) -> Result<Figure> {
-    let cell = |group: &EnergyGroup| Cell::of(&group.training());
-    DotPlot {
-        name: "energy-training",
-        title: "training energy, eq. 5.1".to_owned(),
-        x_label: "training energy T·S (unit c)".to_owned(),
-        categories: sweep.labels(),
-        series: Series::only(sweep.groups.iter().map(cell)),
-        from_zero: true,
-        most: f64::INFINITY,
-    }
-    .draw()
+    let groups: Vec<&EnergyGroup> = sweep.groups.iter().collect();
+    let cells = groups.iter().map(|group| Cell::of(&group.training()));
+    let title = "energy of training to the target, as time steps times iterations".to_owned();
+    plot("energy-training", title.clone(), title, &groups, cells).draw()
 }
 
 /// Cells of a quantity relative to each group's reference.
@@ -56,17 +95,8 @@ fn normalized(
 /// # Errors
 /// If the runs do not allow it.
 pub fn training_energy_normalized(sweep: &EnergySweep) -> Result<Figure> {
-    let to = sweep.reference_label();
-    DotPlot {
-        name: "energy-training-normalized",
-        title: format!("training energy relative to {to}, eq. 5.1"),
-        x_label: format!("training energy relative to {to}"),
-        categories: sweep.labels(),
-        series: Series::only(normalized(sweep, EnergyGroup::training)),
-        from_zero: true,
-        most: f64::INFINITY,
-    }
-    .draw()
+    let what = "energy of training to the target";
+    relative_plot(sweep, "energy-training-normalized", what, EnergyGroup::training)
 }
 
 /// Eq. 5.3 relative to the fewest bits (Figs. 5.2, 5.3, C.6–C.10, C.13, C.16).
@@ -75,17 +105,12 @@ pub fn training_energy_normalized(sweep: &EnergySweep) -> Result<Figure> {
 /// If the runs do not allow it.
 pub fn inference_energy_normalized(sweep: &EnergySweep) -> Result<Figure> {
     let of = |group: &EnergyGroup| group.repeats(|run| Some(run.inference_mac?.0));
-    let to = sweep.reference_label();
-    DotPlot {
-        name: "energy-inference-normalized",
-        title: format!("inference energy relative to {to}, eq. 5.3"),
-        x_label: format!("inference energy relative to {to}"),
-        categories: sweep.labels(),
-        series: Series::only(normalized(sweep, of)),
-        from_zero: true,
-        most: f64::INFINITY,
-    }
-    .draw()
+    relative_plot(
+        sweep,
+        "energy-inference-normalized",
+        "energy of an inference by firing rates",
+        of,
+    )
 }
 
 /// The models and hardware that any group has.
@@ -113,10 +138,12 @@ pub fn inference_energy_by_model(sweep: &EnergySweep) -> Result<Figure> {
         let of = |group: &EnergyGroup| group.energies().remove(model).unwrap_or_default();
         columns.push(normalized(sweep, of).collect());
     }
-    let names = models.iter().map(|(model, hardware)| format!("{}, {hardware}", model.name()));
+    let names = models.iter().map(|(model, hardware)| words::model(*model, hardware));
     let categories: Vec<String> =
-        std::iter::once("eqs. 5.2, 5.3".to_owned()).chain(names).collect();
-    let series = sweep.groups.iter().enumerate().map(|(i, group)| Series {
+        std::iter::once("by firing rates".to_owned()).chain(names).collect();
+    let compared = sweep.groups.iter().enumerate();
+    let compared = compared.filter(|(_, group)| !std::ptr::eq(*group, sweep.reference(group)));
+    let series = compared.map(|(i, group)| Series {
         label: group.label.clone(),
         cells: columns.iter().map(|cells| cells[i].clone()).collect(),
     });
@@ -126,8 +153,11 @@ pub fn inference_energy_by_model(sweep: &EnergySweep) -> Result<Figure> {
         x_label: format!("energy relative to {}", sweep.reference_label()),
         series: series.collect(),
         categories,
+        scale: scale(sweep),
+        reference: None,
+        level: Some(1.0),
         from_zero: true,
-        most: f64::INFINITY,
+        limits: (0.0, f64::INFINITY),
     }
     .draw()
 }
@@ -151,9 +181,12 @@ pub fn inference_time(sweep: &EnergySweep) -> Result<Figure> {
         title: "time of one inference".to_owned(),
         x_label: "time of one inference (ms)".to_owned(),
         series: series.collect(),
-        categories: hardware.iter().map(|(_, name)| name.clone()).collect(),
+        categories: hardware.iter().map(|(_, name)| words::hardware(name)).collect(),
+        scale: scale(sweep),
+        reference: None,
+        level: None,
         from_zero: true,
-        most: f64::INFINITY,
+        limits: (0.0, f64::INFINITY),
     }
     .draw()
 }
@@ -169,6 +202,7 @@ pub fn accuracy_energy(sweep: &EnergySweep) -> Result<Figure> {
         y_label: "test accuracy (%)",
         most: 100.0,
         labels: sweep.labels(),
+        looks: Looks::of(sweep),
         panels: costs(sweep),
     }
     .draw()
@@ -192,7 +226,7 @@ fn costs(sweep: &EnergySweep) -> Vec<ScatterPanel> {
         sweep.groups.iter().map(|group| group.runs.iter().filter_map(of_run).collect()).collect()
     };
     let mut panels = vec![ScatterPanel {
-        x_label: "energy, eq. 5.3 (µJ)".to_owned(),
+        x_label: "energy by firing rates (µJ)".to_owned(),
         marks: marks(&|run| Some(1e-6 * run.inference_mac?.0)),
     }];
     let timed = |run: &RunEnergy| {
@@ -206,16 +240,16 @@ fn costs(sweep: &EnergySweep) -> Vec<ScatterPanel> {
             all.find(|e| e.model == Model::Chip && e.hardware == *name).cloned()
         };
         panels.push(ScatterPanel {
-            x_label: format!("energy on {name} (µJ)"),
+            x_label: format!("energy on {} (µJ)", words::hardware(name)),
             marks: marks(&|run| Some(1e-6 * on_chip(run)?.estimate.total.0)),
         });
         panels.push(ScatterPanel {
-            x_label: format!("time on {name} (ms)"),
+            x_label: format!("time on {} (ms)", words::hardware(name)),
             marks: marks(&|run| Some(1e-6 * on_chip(run)?.estimate.time?.total_ns())),
         });
     }
     panels.push(ScatterPanel {
-        x_label: "training, eq. 5.1 for all iterations (10³ c)".to_owned(),
+        x_label: "training, time steps times iterations (10³)".to_owned(),
         marks: marks(&|run| {
             let summary = &run.summary;
             let cost = thesis::training(summary.time_steps as u64, summary.n_iterations);
@@ -245,7 +279,7 @@ pub fn energy_sensitivity(sweep: &EnergySweep) -> Result<Figure> {
     let rows = estimates.flat_map(|estimate| {
         let percent = move |energy: f64| 100.0 * (energy / estimate.estimate.total.0 - 1.0);
         estimate.sensitivity.iter().map(move |swing| {
-            let name = format!("{}: {}", estimate.hardware, quantity(swing.key));
+            let name = format!("{}: {}", words::hardware(&estimate.hardware), quantity(swing.key));
             (name, percent(swing.at_low.0), percent(swing.at_high.0))
         })
     });

@@ -184,7 +184,7 @@ fn rates(area: &Area<'_>, recording: &Recording<'_>) -> DrawResult<()> {
     let x = Axis::over("time (ms)", 0.0..duration / 1e3, 6);
     let y = Axis::over("events/ms", 0.0..1.08 * largest, 3);
     let width = y.label_width();
-    let mut chart = chart(area, None, &x, &y, width)?;
+    let mut chart = chart(area, &[], &x, &y, width)?;
     for (curve, colour) in [(off, OFF), (on, ON)] {
         let at = |i: usize| (i as f64 + 0.5) * duration / 1e3 / N_PARTS as f64;
         let points = curve.iter().enumerate().map(|(i, rate)| (at(i), *rate));

@@ -5,7 +5,8 @@ use plotters::style::{Color, RGBColor};
 
 use super::axes::{Axis, Chart};
 use super::canvas::DrawResult;
-use super::style::{HAIRLINE, pt};
+use super::style::{LINE, PAPER, pt};
+use mbspike_results::Measure;
 
 /// Half the width of an arrow's head, in points.
 const HEAD: f64 = 1.5;
@@ -28,9 +29,39 @@ pub(super) struct Bar {
     pub cap: f64,
 }
 
+/// What a bar or a band is, on every figure.
+pub(super) const INTERVAL: &str = "95 % interval of the mean";
+
+/// The 95 % interval that is drawn: that of at least three repeats. From two it is nine standard
+/// deviations to each side, wider than all there is to see.
+pub(super) fn shown_interval(measure: &Measure) -> Option<(f64, f64)> {
+    measure.interval().filter(|_| measure.n > 2)
+}
+
+/// An open arrow at a bound, that says to which side the value lies: what it is, nobody has seen.
+pub(super) fn bound_arrow(
+    chart: &mut Chart<'_, '_>,
+    at: (f64, f64),
+    side: i32,
+    ink: RGBColor,
+) -> DrawResult<()> {
+    let style = ink.stroke_width(pt(LINE) as u32);
+    let (half, length) = (pt(2.6), side * pt(5.0));
+    let head = vec![(0, -half), (length, 0), (0, half), (0, -half)];
+    chart.draw_series([EmptyElement::at(at) + Polygon::new(head.clone(), PAPER.filled())])?;
+    chart.draw_series([EmptyElement::at(at) + PathElement::new(head, style)])?;
+    Ok(())
+}
+
 impl Bar {
     /// Draws it with a cap where it ends, and an arrow where the axis cuts it.
-    pub fn draw(self, chart: &mut Chart<'_, '_>, axis: &Axis, ink: RGBColor) -> DrawResult<()> {
+    pub fn draw(
+        self,
+        chart: &mut Chart<'_, '_>,
+        axis: &Axis,
+        ink: RGBColor,
+        width: f64,
+    ) -> DrawResult<()> {
         let place = |end: f64| match self.axis {
             Side::X => (end, self.at),
             Side::Y => (self.at, end),
@@ -40,7 +71,7 @@ impl Bar {
             Side::X => (along, across),
             Side::Y => (across, -along),
         };
-        let style = ink.stroke_width(pt(HAIRLINE) as u32);
+        let style = ink.stroke_width(pt(width) as u32);
         let shown = self.ends.map(|end| end.clamp(axis.range.start, axis.range.end));
         chart.draw_series([PathElement::new(shown.map(place), style)])?;
         for (side, (end, shown)) in [-1, 1].into_iter().zip(self.ends.into_iter().zip(shown)) {

@@ -7,7 +7,12 @@
 //! [`neuron_figures`] from the curves of a neuron, [`events()`] from a recording. [`draw_energy`] does
 //! the same for estimates of energy.
 //!
-//! Bars and bands are 95 % confidence intervals of a mean, by Student's t distribution.
+//! Bars and bands are 95 % confidence intervals of a mean, by Student's t distribution, from three repeats
+//! on, and each figure says so; where an axis cuts one, an arrow or a dotted edge says that. What was not
+//! reached is an open arrow. A figure that would say nothing is [`Error::NoData`].
+//!
+//! All figures are made of a few parts, which keep texts whole and apart: a sheet in ink that pages turn
+//! dark, axes, a legend, and marks of intervals and bounds.
 
 mod accuracy;
 mod axes;
@@ -17,6 +22,8 @@ mod draw;
 mod energy;
 mod error;
 mod events;
+mod heat_map;
+mod hover;
 mod interval;
 mod legend;
 mod line_panels;
@@ -27,9 +34,13 @@ mod spike_function;
 mod step_time;
 mod style;
 mod target;
+pub(crate) mod words;
 
-pub use accuracy::{final_accuracy, test_accuracy, train_accuracy};
-pub use canvas::Figure;
+pub use accuracy::{
+    accuracy_difference, accuracy_grid, confusion, final_accuracy, loss, test_accuracy,
+    train_accuracy,
+};
+pub use canvas::{Figure, Theme};
 pub use draw::{draw_all, draw_energy, figures};
 pub use energy::{
     accuracy_energy, energy_figures, energy_sensitivity, inference_energy_by_model,

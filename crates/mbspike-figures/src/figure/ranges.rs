@@ -6,7 +6,7 @@ use plotters::style::Color;
 use super::axes::{Axis, chart};
 use super::canvas::Figure;
 use super::error::{Error, Result};
-use super::style::{AXIS_PT, COLUMN_IN, HAIRLINE, INK, OKABE_ITO, TICK_PT, pt};
+use super::style::{AXIS_PT, COLUMN_IN, HAIRLINE, INK, OKABE_ITO, PAGE_IN, TICK_PT, pt, units};
 
 /// Rows of bars around zero.
 #[derive(Debug, Clone)]
@@ -31,9 +31,11 @@ impl Ranges {
         let names: Vec<String> = self.rows.iter().map(|(name, ..)| name.clone()).collect();
         let y = Axis::categories("", &names).reversed();
         let axes_in = (AXIS_PT + TICK_PT) * 2.0 / 72.0;
-        let size = (COLUMN_IN, 0.24 * self.rows.len() as f64 + axes_in + 0.12);
+        let is_narrow = y.label_width() <= units(COLUMN_IN) / 2;
+        let width = if is_narrow { COLUMN_IN } else { PAGE_IN };
+        let size = (width, 0.24 * self.rows.len() as f64 + axes_in + 0.12);
         Figure::draw(self.name, &self.title, size, |area| {
-            let mut chart = chart(area, None, &x, &y, y.label_width())?;
+            let mut chart = chart(area, &[], &x, &y, y.label_width())?;
             let bar = |(i, (_, a, b)): (usize, &(String, f64, f64))| {
                 let at = i as f64;
                 Rectangle::new([(*a, at - 0.3), (*b, at + 0.3)], OKABE_ITO[0].filled())

@@ -48,9 +48,9 @@ fn spike_function(neuron: &NeuronCurves) -> Result<Figure> {
         let y = Axis::over("s", -0.05..1.05, 4);
         let cells = area.split_evenly((1, neuron.spikes.len().max(1)));
         for (i, (curves, cell)) in neuron.spikes.iter().zip(&cells).enumerate() {
-            let title = format!("{} bit", curves.bits);
+            let title = mbspike_results::bits_in_words(&curves.bits.to_string());
             let y = if i == 0 { y.clone() } else { y.clone().without_label() };
-            let mut chart = chart(cell, Some(&title), &x, &y, text_width("0.0", TICK_PT))?;
+            let mut chart = chart(cell, &[title], &x, &y, text_width("0.0", TICK_PT))?;
             for (values, ink) in [
                 (&curves.at_threshold, unshifted),
                 (&curves.centred, centred),
@@ -78,7 +78,7 @@ fn surrogate_gradient(neuron: &NeuronCurves) -> Result<Figure> {
         let x = Axis::over("membrane h / θ", range(neuron), 5);
         let y = Axis::over("∂s/∂h", 0.0..1.05 * highest, 4);
         let width = y.label_width();
-        let mut chart = chart(&area, None, &x, &y, width)?;
+        let mut chart = chart(&area, &[], &x, &y, width)?;
         for (curve, ink) in curves() {
             let points = neuron.membranes.iter().copied().zip(curve.values.iter().copied());
             chart.draw_series(LineSeries::new(points, ink.stroke_width(pt(LINE) as u32)))?;

@@ -2,10 +2,12 @@
 
 use mbspike_results::{Bound, Facet, Repeats, Run, RunGroup, RunSet, TargetKind, TargetOptions};
 
+use super::accuracy::scale_of;
 use super::canvas::Figure;
 use super::dot_plot::{Cell, DotPlot, Series};
 use super::error::{Error, Result};
 use super::line_panels::{LinePanels, Panel};
+use super::style::Series as Scale;
 
 fn no_data(figure: &str, missing: &str) -> Error {
     Error::NoData { figure: figure.to_owned(), missing: missing.to_owned() }
@@ -33,7 +35,7 @@ pub fn time_to_target(runs: &RunSet, kind: TargetKind, options: &TargetOptions) 
     let categories = runs.marked_labels().into_iter().zip(&times).map(|(label, times)| {
         match (times.n_censored(), times.0.len()) {
             (0, _) => label,
-            (n_censored, n) => format!("{label} ({} of {n})", n - n_censored),
+            (n_censored, n) => format!("{label} ({} of {n} reached it)", n - n_censored),
         }
     });
     DotPlot {
@@ -42,8 +44,11 @@ pub fn time_to_target(runs: &RunSet, kind: TargetKind, options: &TargetOptions) 
         x_label: format!("{unit} to {:.0} % {of} accuracy", 100.0 * target),
         categories: categories.collect(),
         series: Series::only(times.iter().map(Cell::of)),
+        scale: Scale::Ordered,
+        reference: None,
+        level: None,
         from_zero: true,
-        most: f64::INFINITY,
+        limits: (0.0, f64::INFINITY),
     }
     .draw()
 }
@@ -61,16 +66,27 @@ pub fn relative_time_to_target(runs: &RunSet, options: &TargetOptions) -> Result
         return Err(no_data(NAME, "nothing to compare with"));
     }
     let times = |group: &RunGroup| group.times_to_target(TargetKind::TrainIterations, options);
-    let cell = |group: &RunGroup| Cell::ratio(&times(group), &times(runs.reference(group)), 100.0);
+    let cell = |group: &&RunGroup| Cell::ratio(&times(group), &times(runs.reference(group)), 100.0);
     let to = runs.reference_label();
+    let groups = runs.groups.iter().filter(|group| !std::ptr::eq(*group, runs.reference(group)));
+    let groups: Vec<&RunGroup> = groups.collect();
+    let category = |group: &&RunGroup| match (times(group).n_censored(), times(group).0.len()) {
+        (0, _) => group.marked_label(),
+        (n_censored, n) => {
+            format!("{} ({} of {n} reached it)", group.marked_label(), n - n_censored)
+        }
+    };
     DotPlot {
         name: NAME,
         title: format!("iterations to {:.0} % training accuracy relative to {to}", 100.0 * target),
-        x_label: format!("iterations relative to {to} (%)"),
-        categories: runs.marked_labels(),
-        series: Series::only(runs.groups.iter().map(cell)),
+        x_label: format!("iterations to {:.0} %, in % of those of {to}", 100.0 * target),
+        categories: groups.iter().map(category).collect(),
+        series: Series::only(groups.iter().map(cell)),
+        scale: Scale::Ordered,
+        reference: None,
+        level: Some(100.0),
         from_zero: true,
-        most: f64::INFINITY,
+        limits: (0.0, f64::INFINITY),
     }
     .draw()
 }
@@ -82,6 +98,10 @@ pub fn relative_time_to_target(runs: &RunSet, options: &TargetOptions) -> Result
 /// # Errors
 /// If there are no records for it.
 pub fn relative_time_by_target(runs: &RunSet, options: &TargetOptions) -> Result<Figure> {
+    const NAME: &str = "relative-iterations-by-target";
+    if runs.groups.iter().all(|group| std::ptr::eq(group, runs.reference(group))) {
+        return Err(no_data(NAME, "nothing to compare with"));
+    }
     let to = |percent: u64| TargetOptions { accuracy: Some(percent as f64 / 100.0), ..*options };
     let times = |group: &RunGroup, percent: u64| {
         group.times_to_target(TargetKind::TrainIterations, &to(percent))
@@ -94,7 +114,8 @@ pub fn relative_time_by_target(runs: &RunSet, options: &TargetOptions) -> Result
     let lowest = (1..=100).find(is_late).unwrap_or(100);
     let line = |group: Option<&RunGroup>| {
         let of_target = |percent: u64| {
-            let group = group?;
+            // A reference beside itself says nothing.
+            let group = group.filter(|group| !std::ptr::eq(*group, runs.reference(group)))?;
             let (own, reference) = (times(group, percent), times(runs.reference(group), percent));
             let ratio = own.ratio_to(&reference)?.scaled(100.0);
             (ratio.bound == Bound::Exact && own.n_censored() == 0).then_some((percent, ratio))
@@ -107,15 +128,17 @@ pub fn relative_time_by_target(runs: &RunSet, options: &TargetOptions) -> Result
     };
     let (labels, panels) = runs.panels();
     LinePanels {
-        name: "relative-iterations-by-target",
-        title: "iterations to a training accuracy relative to the fewest bits".to_owned(),
+        name: NAME,
+        title: format!("iterations to a training accuracy relative to {}", runs.reference_label()),
         x_label: "training accuracy to reach (%)",
         y_label: "relative iterations (%)",
         marks: false,
         from: lowest,
         same_range: true,
         most: f64::INFINITY,
-        level: None,
+        level: Some((100.0, format!("as many as {}", runs.reference_label()))),
+        scale: scale_of(runs, panels.len()),
+        digits: 1,
         labels,
         panels: panels.into_iter().map(panel).collect(),
         blocks: vec![],

@@ -1,14 +1,16 @@
 //! A report as one HTML page that asks for nothing else: no scripts, fonts or pictures from
-//! elsewhere.
+//! elsewhere. Its own script shows values under the pointer; without it nothing is missing.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::page::{Block, Captioned, Page, Part, Section, Table};
+use super::page::{Block, Captioned, Page, Part, RUN_HEAD, RunRow, Section, Table};
 
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("hover.js");
 
-/// The page.
-pub(super) fn page(page: &Page) -> String {
+/// The page; `has_links` where it will lie in the folder that it is of, so that it can link to the folders
+/// of runs.
+pub(super) fn page(page: &Page, has_links: bool) -> String {
     let title = page.title();
     let markup = html! {
         (DOCTYPE)
@@ -29,7 +31,7 @@ pub(super) fn page(page: &Page) -> String {
                 }
                 main {
                     @for (i, section) in page.sections.iter().enumerate() {
-                        (section_of(page, i, section))
+                        (section_of(page, i, section, has_links))
                     }
                     @if !page.neuron.is_empty() {
                         section id="neuron" {
@@ -38,6 +40,7 @@ pub(super) fn page(page: &Page) -> String {
                         }
                     }
                 }
+                script { (PreEscaped(SCRIPT)) }
                 footer { "Written by mbspike " (env!("CARGO_PKG_VERSION")) " from saved results." }
             }
         }
@@ -64,17 +67,17 @@ fn contents(page: &Page) -> Markup {
     }
 }
 
-fn section_of(page: &Page, i: usize, section: &Section) -> Markup {
+fn section_of(page: &Page, i: usize, section: &Section, has_links: bool) -> Markup {
     html! {
         @if page.is_single() {
             @for part in &section.parts {
-                section id=(part_id(i, part)) { h2 { (part.title) } (blocks(part)) }
+                section id=(part_id(i, part)) { h2 { (part.title) } (blocks(part, has_links)) }
             }
         } @else {
             section id=(section_id(i)) {
                 h2 { (section.name) }
                 @for part in &section.parts {
-                    section id=(part_id(i, part)) { h3 { (part.title) } (blocks(part)) }
+                    section id=(part_id(i, part)) { h3 { (part.title) } (blocks(part, has_links)) }
                 }
             }
         }
@@ -89,10 +92,12 @@ fn part_id(i: usize, part: &Part) -> String {
     format!("{}-{}", section_id(i), part.title.to_lowercase().replace(' ', "-"))
 }
 
-fn blocks(part: &Part) -> Markup {
+fn blocks(part: &Part, has_links: bool) -> Markup {
     html! {
         @for block in &part.blocks {
             @match block {
+                Block::Conclusion(text) => p.conclusion { (text) },
+                Block::Runs(all) => (runs(all, has_links)),
                 Block::Notes(notes) => ul.notes { @for note in notes { li { (note) } } },
                 Block::Table(table) => (self::table(table)),
                 Block::Figures(all) => (figures(all)),
@@ -105,6 +110,39 @@ fn blocks(part: &Part) -> Markup {
             }
         }
     }
+}
+
+fn runs(runs: &[RunRow], has_links: bool) -> Markup {
+    html! {
+        details open[runs.len() <= MOST_OPEN] {
+            summary { "Every run (" (runs.len()) ")" }
+            div.scroll tabindex="0" role="region" aria-label="Every run" {
+                table.numbers {
+                    thead { tr { @for cell in RUN_HEAD { th scope="col" { (cell) } } } }
+                    tbody {
+                        @for run in runs {
+                            tr {
+                                th scope="row" {
+                                    @if has_links { a href={ (run.folder) "/" } { (run.id) } } @else { (run.id) }
+                                }
+                                @for cell in &run.cells { td { (cell) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Runs that are listed without being asked for.
+const MOST_OPEN: usize = 16;
+
+/// Values under the pointer, as a script reads them; a `<` in a label could end it.
+fn hover_json(figure: &crate::figure::Figure) -> Option<String> {
+    let hover = figure.hover();
+    let json = serde_json::to_string(hover).ok()?;
+    (!hover.is_empty()).then(|| json.replace('<', "\\u003c"))
 }
 
 fn table(table: &Table) -> Markup {
@@ -142,6 +180,10 @@ fn figures(figures: &[Captioned]) -> Markup {
                 figure style={ "--width:" (figure.width_in()) "in" } {
                     div.card tabindex="0" role="group" aria-label=(figure.title()) {
                         (PreEscaped(figure.svg()))
+                        @if let Some(json) = hover_json(figure) {
+                            script type="application/json" { (PreEscaped(json)) }
+                            div.tip hidden {}
+                        }
                     }
                     figcaption { (caption) }
                 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::page::{Block, Captioned, Page, Table};
+use super::page::{Block, Captioned, Page, RUN_HEAD, RunRow, Table};
 
 /// The text; `figures` is the folder of its figures, as seen from where the text will be.
 pub(super) fn text(page: &Page, figures: &str) -> String {
@@ -18,6 +18,10 @@ pub(super) fn text(page: &Page, figures: &str) -> String {
             for block in &part.blocks {
                 text.push('\n');
                 match block {
+                    Block::Conclusion(conclusion) => {
+                        let _ = writeln!(text, "{}", escape(conclusion));
+                    }
+                    Block::Runs(runs) => push_table(&mut text, &table_of(runs)),
                     Block::Notes(notes) => {
                         text.extend(notes.iter().map(|note| format!("* {}\n", escape(note))));
                     }
@@ -35,6 +39,16 @@ pub(super) fn text(page: &Page, figures: &str) -> String {
         push_figures(&mut text, &page.neuron, figures);
     }
     text
+}
+
+fn table_of(runs: &[RunRow]) -> Table {
+    let row = |run: &RunRow| std::iter::once(run.id.clone()).chain(run.cells.clone()).collect();
+    Table {
+        caption: "Every run.".to_owned(),
+        head: RUN_HEAD.map(str::to_owned).to_vec(),
+        rows: runs.iter().map(row).collect(),
+        is_numeric: true,
+    }
 }
 
 fn push_table(text: &mut String, table: &Table) {

@@ -27,6 +27,10 @@ pub(super) struct Part {
 
 #[derive(Debug, Clone)]
 pub(super) enum Block {
+    /// What the runs come to.
+    Conclusion(String),
+    /// Every run, with a link to its folder.
+    Runs(Vec<RunRow>),
     /// A list.
     Notes(Vec<String>),
     Table(Table),
@@ -37,6 +41,21 @@ pub(super) enum Block {
         text: String,
     },
 }
+
+/// A run that is over.
+#[derive(Debug, Clone)]
+pub(super) struct RunRow {
+    /// Its folder, as seen from the folder that the report is of.
+    pub folder: String,
+    /// Its name.
+    pub id: String,
+    /// What is said of it, by [`RUN_HEAD`].
+    pub cells: Vec<String>,
+}
+
+/// Heads of the table of runs.
+pub(super) const RUN_HEAD: [&str; 6] =
+    ["run", "point", "test accuracy (%)", "best (%)", "epochs", "time (s)"];
 
 /// Cells in rows; the first of a row names it.
 #[derive(Debug, Clone)]

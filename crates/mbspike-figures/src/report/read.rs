@@ -46,7 +46,10 @@ impl Report {
         if folders.is_empty() {
             return Err(Error::NoRuns(folder.to_owned()));
         }
-        let sections = folders.iter().map(|folder| section::read(folder, reference));
+        let sections = folders.iter().map(|entry| {
+            let inside = entry.strip_prefix(folder).unwrap_or(entry);
+            section::read(entry, inside, reference)
+        });
         let neuron = neuron.into_iter().flat_map(neuron_figures).map(|figure| {
             let figure = figure?;
             let (file_stem, caption) = (figure.name().to_owned(), sentence(figure.title()));
@@ -64,9 +67,9 @@ impl Report {
         self.page.captioned().map(|captioned| (captioned.file_stem.as_str(), &captioned.figure))
     }
 
-    /// The page.
+    /// The page, without links to the folders of runs.
     pub fn html(&self) -> String {
-        html::page(&self.page)
+        html::page(&self.page, false)
     }
 
     /// The text; `figures` is the folder of its figures, as seen from where the text will be.
@@ -80,7 +83,16 @@ impl Report {
     /// If the file cannot be written.
     pub fn write_html(&self, path: &Path) -> Result<(), Error> {
         let _lock = self.lock(path)?;
-        Ok(mbspike_files::write(path, |file| file.write_all(self.html().as_bytes()))?)
+        let html = html::page(&self.page, self.is_inside(path));
+        Ok(mbspike_files::write(path, |file| file.write_all(html.as_bytes()))?)
+    }
+
+    /// Whether a file lies in the folder that the report is of.
+    fn is_inside(&self, path: &Path) -> bool {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new(".")).canonicalize();
+        let folder = self.folder.canonicalize();
+        matches!((parent, folder), (Ok(parent), Ok(folder)) if parent == folder)
     }
 
     /// Writes the Markdown text to `path`, and its figures as PNG to the folder `figures` beside it.

@@ -8,10 +8,10 @@ use mbspike_results::energy::{self, EnergySweep};
 use mbspike_results::files::{
     CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, SWEEP_FILE, read_toml, sub_folders,
 };
-use mbspike_results::{Plan, Record, RunSet, Summary, TargetOptions, read_metrics};
+use mbspike_results::{Plan, Record, RunGroup, RunSet, Summary, TargetOptions, read_metrics};
 
 use super::error::Error;
-use super::page::{Block, Captioned, Part, Section, Table, sentence};
+use super::page::{Block, Captioned, Part, RunRow, Section, Table, sentence};
 use super::reference::Reference;
 use super::tables;
 use crate::figure::{self, Figure, energy_figures, pareto_fronts};
@@ -38,11 +38,15 @@ struct Folder<'a> {
     config: toml::Table,
 }
 
-/// Reads a folder of runs.
-pub(super) fn read(path: &Path, reference: Option<&Reference>) -> Result<Section, Error> {
+/// Reads a folder of runs, which is `inside` the folder that the report is of.
+pub(super) fn read(
+    path: &Path,
+    inside: &Path,
+    reference: Option<&Reference>,
+) -> Result<Section, Error> {
     let folder = Folder::read(path, reference)?;
     let mut parts = vec![
-        Part { title: "Runs", blocks: folder.runs_part() },
+        Part { title: "Runs", blocks: folder.runs_part(inside) },
         Part { title: "Results", blocks: folder.results_part()? },
         Part { title: "Beside the reference", blocks: folder.reference_part() },
         Part { title: "Figures", blocks: folder.figures(folder.result_figures())? },
@@ -101,7 +105,8 @@ impl<'a> Folder<'a> {
         runs.chain(self.runs.diverged()).map(|run| &run.summary)
     }
 
-    fn runs_part(&self) -> Vec<Block> {
+    fn runs_part(&self, inside: &Path) -> Vec<Block> {
+        let conclusion = self.runs.conclusion(&TargetOptions::default()).map(Block::Conclusion);
         let rows = self.facts().into_iter().map(|(name, fact)| vec![name.to_owned(), fact]);
         let table = Table {
             caption: "What was run.".to_owned(),
@@ -111,7 +116,32 @@ impl<'a> Folder<'a> {
         };
         let notes = self.notes();
         let notes = (!notes.is_empty()).then_some(Block::Notes(notes));
-        std::iter::once(Block::Table(table)).chain(notes).collect()
+        let all = self.run_rows(inside);
+        let all = (!all.is_empty()).then_some(Block::Runs(all));
+        conclusion.into_iter().chain([Block::Table(table)]).chain(notes).chain(all).collect()
+    }
+
+    fn run_rows(&self, inside: &Path) -> Vec<RunRow> {
+        let percent = |share: Option<f64>| {
+            share.map_or_else(|| "–".to_owned(), |share| format!("{:.2}", 100.0 * share))
+        };
+        let row = |label: &str, summary: &Summary| RunRow {
+            folder: inside.join(&summary.id).to_string_lossy().into_owned(),
+            id: summary.id.clone(),
+            cells: vec![
+                label.to_owned(),
+                percent(summary.final_test_accuracy),
+                percent(summary.best_test_accuracy),
+                summary.n_epochs.to_string(),
+                format!("{:.0}", summary.wall_time_s),
+            ],
+        };
+        let groups = self.runs.groups.iter().chain(&self.runs.lost);
+        let of_group = |group: &RunGroup| {
+            let runs = group.runs.iter().chain(&group.diverged);
+            runs.map(|run| row(&group.label, &run.summary)).collect::<Vec<_>>()
+        };
+        groups.flat_map(of_group).collect()
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -338,6 +368,11 @@ impl<'a> Folder<'a> {
         if let Some(given) = &self.given {
             blocks.push(code("As given (sweep.toml).", given)?);
         }
+        if self.given.is_some() {
+            let text = format!("mbspike run {SWEEP_FILE}\n");
+            let caption = "To run it again, in the folder of these runs.".to_owned();
+            blocks.push(Block::Code { caption, text });
+        }
         if self.summaries().next().is_some() || !self.unfinished.is_empty() {
             blocks.push(code("The first run's, with every default (config.toml).", &self.config)?);
         }
@@ -353,19 +388,27 @@ impl<'a> Folder<'a> {
                 environment.commit.clone().unwrap_or_else(|| "unknown".to_owned()),
                 environment.threads.to_string(),
                 environment.cpu_features.join(", "),
+                environment.processor.clone().unwrap_or_else(|| "not recorded".to_owned()),
             ];
             *environments.entry(row).or_default() += 1;
         }
+        let dates: BTreeSet<&String> =
+            self.summaries().filter_map(|summary| summary.environment.finished.as_ref()).collect();
+        let over = match (dates.first(), dates.last()) {
+            (Some(first), Some(last)) if first == last => format!(" Over on {first}."),
+            (Some(first), Some(last)) => format!(" Over between {first} and {last}."),
+            _ => String::new(),
+        };
         if environments.is_empty() {
             return vec![];
         }
-        let head = ["mbspike", "commit", "threads", "vector instructions", "runs"];
+        let head = ["mbspike", "commit", "threads", "vector instructions", "processor", "runs"];
         let rows = environments.into_iter().map(|(mut row, n)| {
             row.push(n.to_string());
             row
         });
         vec![Block::Table(Table {
-            caption: "What the runs ran on.".to_owned(),
+            caption: format!("What the runs ran on.{over}"),
             head: head.map(str::to_owned).to_vec(),
             rows: rows.collect(),
             is_numeric: false,

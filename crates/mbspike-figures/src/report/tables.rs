@@ -8,6 +8,7 @@ use mbspike_results::{Measure, Repeats, RunGroup, RunSet, Summary, TargetKind, T
 
 use super::page::{Block, Table};
 use super::reference::{Experiment, Number, Quantity, Reference};
+use crate::figure::words;
 
 const DASH: &str = "–";
 /// Microjoules in a picojoule.
@@ -322,15 +323,15 @@ pub(super) fn reference_settings(
 pub(super) fn energy(sweep: &EnergySweep) -> Table {
     let mut head = vec![
         String::new(),
-        "training, eq. 5.1 (c)".to_owned(),
+        "training, time steps × iterations".to_owned(),
         "relative (%)".to_owned(),
-        "inference, eq. 5.2 (µJ)".to_owned(),
-        "inference, eq. 5.3 (µJ)".to_owned(),
+        "inference, additions by firing rates (µJ)".to_owned(),
+        "inference, multiply-adds by firing rates (µJ)".to_owned(),
         "relative (%)".to_owned(),
     ];
     let models: BTreeSet<_> =
         sweep.groups.iter().flat_map(|group| group.energies().into_keys()).collect();
-    head.extend(models.iter().map(|(model, on)| format!("{}, {on} (µJ)", model.name())));
+    head.extend(models.iter().map(|(model, on)| format!("{} (µJ)", words::model(*model, on))));
     let row = |group: &EnergyGroup| {
         let reference = sweep.reference(group);
         let microjoules = |of: &dyn Fn(&RunEnergy) -> Option<f64>| {
@@ -358,7 +359,7 @@ pub(super) fn energy(sweep: &EnergySweep) -> Table {
     };
     Table {
         caption: format!(
-            "Energy of training in units of c and of the inference of one sample; relative to {}. {SPREAD}; \
+            "Energy of training (eq. 5.1 of the thesis, in units of its constant) and of the inference of one sample (eqs. 5.2 and 5.3, and models of hardware); relative to {}. {SPREAD}; \
              that of a ratio has the reference's spread in it. ≥, ≤: a bound, as not every repeat reached \
              the target.{missing}",
             sweep.reference_label()

@@ -31,7 +31,7 @@ pub fn write_run(folder: &Path, bits: u32, time_steps: usize, repeat: u32, n_epo
                 epoch,
                 iteration,
                 n_iterations: 10,
-                loss: 1.0,
+                loss: 2.0 * (1.0 - accuracy(iteration)),
                 train_accuracy: accuracy(iteration),
                 nonzero_rate: rates(iteration),
                 mean_spike: rates(iteration),
@@ -45,9 +45,9 @@ pub fn write_run(folder: &Path, bits: u32, time_steps: usize, repeat: u32, n_epo
         let record = EpochRecord {
             epoch,
             iteration,
-            train_loss: 1.0,
+            train_loss: 2.0 * (1.0 - accuracy(iteration)),
             train_accuracy: accuracy(iteration),
-            test_loss: 1.0,
+            test_loss: 2.1 * (1.0 - accuracy(iteration)),
             test_accuracy: accuracy(iteration) - 0.02,
             train_nonzero_rate: rates(iteration),
             train_mean_spike: rates(iteration),
@@ -56,6 +56,7 @@ pub fn write_run(folder: &Path, bits: u32, time_steps: usize, repeat: u32, n_epo
             epoch_time_s: 6.0,
             step_time_s: 0.03,
             loader_share: 0.01,
+            test_confusion: (epoch == n_epochs).then(|| vec![vec![80, 20], vec![30, 70]]),
         };
         log.append(&Record::Epoch(record)).unwrap();
     }
@@ -86,7 +87,7 @@ pub fn write_run(folder: &Path, bits: u32, time_steps: usize, repeat: u32, n_epo
         epochs_to_target: reached.map(|i| i.div_ceil(per_epoch)),
         final_nonzero_rate: rates(last),
         final_mean_spike: rates(last),
-        median_step_time_s: Some(0.03),
+        median_step_time_s: Some(0.03 + 0.001 * f64::from(bits)),
         first_steps_median_s: Some(0.03),
         last_steps_median_s: Some(0.03),
         loader_share: Some(0.01),
@@ -103,12 +104,15 @@ pub fn write_run(folder: &Path, bits: u32, time_steps: usize, repeat: u32, n_epo
             simulated: false,
             n_train: 60_000,
             n_test: 10_000,
+            class_names: vec![],
         },
         environment: Environment {
             version: "0.1.0".into(),
             commit: None,
             threads: 2,
             cpu_features: vec![],
+            processor: None,
+            finished: None,
         },
     };
     write_json(&run.join(SUMMARY_FILE), &summary).unwrap();

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use mbspike_experiments::config::{TEMPLATE, template_as_markdown};
+use mbspike_experiments::config::{TEMPLATE, template_as_markdown, template_as_schema};
 use mbspike_experiments::sweep::Sweep;
 use serde_json::json;
 
@@ -14,6 +14,7 @@ pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
         ConfigCommand::Show { config, settings, json } => show(config, settings, *json)?,
         ConfigCommand::New { markdown: false } => printer::text(TEMPLATE)?,
         ConfigCommand::New { markdown: true } => printer::text(&template_as_markdown())?,
+        ConfigCommand::Schema => print_json(&template_as_schema())?,
     }
     Ok(ExitCode::SUCCESS)
 }

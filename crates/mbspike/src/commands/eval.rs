@@ -1,3 +1,4 @@
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
@@ -5,6 +6,7 @@ use mbspike_data::printable;
 use mbspike_experiments::loihi::evaluate_loihi;
 use mbspike_experiments::quantize::evaluate_quantized;
 use mbspike_experiments::run::evaluate_run;
+use mbspike_results::files::{CHECKPOINT_FILE, CONFIG_FILE, sub_folders};
 
 use super::{print_json, print_table};
 use crate::cli::EvalArgs;
@@ -13,6 +15,10 @@ use crate::stop;
 
 pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
     let stop = stop::on_signal()?;
+    let runs = runs_below(&args.run)?;
+    if !runs.is_empty() {
+        return all(args, &runs, quiet, &stop);
+    }
     if args.quantized {
         return quantized(args, quiet, &stop);
     }
@@ -38,6 +44,51 @@ pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         confusion: &report.confusion,
         class_names: &report.class_names,
     })
+}
+
+/// The runs in the folder of a sweep that have a checkpoint; none if it is the folder of a run.
+fn runs_below(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if folder.join(CONFIG_FILE).is_file() || !folder.is_dir() {
+        return Ok(vec![]);
+    }
+    let runs = sub_folders(folder)?.into_iter();
+    Ok(runs.filter(|run| run.join(CHECKPOINT_FILE).is_file()).collect())
+}
+
+/// Evaluates every run of a sweep, a row for each.
+fn all(
+    args: &EvalArgs,
+    runs: &[PathBuf],
+    quiet: bool,
+    stop: &AtomicBool,
+) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        !args.quantized,
+        "{}: --quantized takes the folder of one run, such as {}",
+        args.run.display(),
+        runs[0].display()
+    );
+    let progress = Progress::new(quiet);
+    let head = ["run", "test accuracy", "test loss", "samples"];
+    let (mut rows, mut reports) = (vec![head.map(str::to_owned).to_vec()], vec![]);
+    for run in runs {
+        let Some(report) = evaluate_run(run, &args.settings, args.device, &progress, stop)? else {
+            return Ok(ExitCode::FAILURE);
+        };
+        rows.push(vec![
+            run.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            format!("{:.4}", report.test_accuracy),
+            format!("{:.4}", report.test_loss),
+            report.n_samples.to_string(),
+        ]);
+        reports.push(report);
+    }
+    if args.json {
+        print_json(&reports)?;
+    } else {
+        print_table(&rows)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What is shown of an evaluation.

@@ -71,6 +71,7 @@ pub fn info(args: &InfoArgs) -> anyhow::Result<ExitCode> {
     let mut rows = vec![
         row("version", environment.version),
         row("commit", environment.commit.unwrap_or("unknown".to_owned())),
+        row("processor", environment.processor.unwrap_or("unknown".to_owned())),
         row("threads", environment.threads.to_string()),
         row("vector units", environment.cpu_features.join(", ")),
         row("data folder", folder),

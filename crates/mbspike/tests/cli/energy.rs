@@ -10,7 +10,7 @@ fn energy_is_printed_saved_and_drawn() {
     let output = case.run(&["energy", "runs/tiny"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let table = stdout(&output);
-    for text in ["1 bit", "2 bit", "eq. 5.3", "chip, loihi2", "numbers are those of loihi1"] {
+    for text in ["1 bit", "2 bits", "eq. 5.3", "chip, loihi2", "numbers are those of loihi1"] {
         assert!(table.contains(text), "{text}: {table}");
     }
     for file in ["energy.csv", "operations.csv", "figures/energy-models-normalized.png"] {

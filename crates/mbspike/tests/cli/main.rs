@@ -90,7 +90,13 @@ fn a_run_prints_its_results_and_names_its_figures() {
     let again = case.run(&["run", "tiny.toml", "--set", "train.epochs=2", "--quiet"]);
     assert_eq!(code(&again), 0);
     assert!(again.stderr.is_empty(), "{}", stderr(&again));
-    assert!(stdout(&again).contains("neuron.bits=2"), "{}", stdout(&again));
+    let said = stdout(&again);
+    assert!(said.contains("neuron.bits=2") && said.contains("2 bits "), "{said}");
+    let last = "report runs/tiny/report.html; figures and results.csv beside it\n";
+    assert!(said.ends_with(last), "{said}");
+    assert!(said.lines().count() <= 16, "{said}");
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    assert!(case.path("runs/tiny/report.html").is_file());
     let plot = case.run(&["plot", "runs/tiny", "--json"]);
     let plotted: serde_json::Value = serde_json::from_slice(&plot.stdout).unwrap();
     assert_eq!(plotted.as_array().unwrap(), figures);
@@ -120,6 +126,12 @@ fn a_run_prints_its_results_and_names_its_figures() {
     assert_eq!(eval["test_accuracy"], n_correct as f64 / 50.0);
     let table = stdout(&case.run(&["eval", folder.to_str().unwrap()]));
     assert!(table.contains("label \\ given  T-shirt/top  trouser"), "{table}");
+    // A sweep's folder stands for all its runs.
+    let table = stdout(&case.run(&["eval", "runs/tiny"]));
+    assert_eq!(table.lines().count(), 3, "{table}");
+    let all = case.run(&["eval", "runs/tiny", "--json"]);
+    let all: Vec<serde_json::Value> = serde_json::from_slice(&all.stdout).unwrap();
+    assert!(all.iter().any(|one| one["test_accuracy"] == eval["test_accuracy"]));
 }
 
 #[test]
