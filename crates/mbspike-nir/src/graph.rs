@@ -1,17 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::{Error, Kind, Metadata, Node, Result};
-
-/// Named nodes and the edges between them. What several edges bring to a node is added.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Graph {
-    /// The nodes by name.
-    pub nodes: BTreeMap<String, Node>,
-    /// Edges `(from, to)`. A cycle is a recurrent connection: around it a signal takes one step.
-    pub edges: Vec<(String, String)>,
-    /// Anything else; NIR gives it no meaning.
-    pub metadata: Metadata,
-}
+use crate::node::Graph;
+use crate::{Error, Kind, Node, Result};
 
 impl From<Graph> for Kind {
     fn from(graph: Graph) -> Self {

@@ -16,10 +16,9 @@ mod write;
 
 pub use array::{Array, Data};
 pub use error::{Error, Problem, Result};
-pub use graph::Graph;
 pub use node::{
-    Affine, Conv1d, Conv2d, CubaLi, CubaLif, Delay, Flatten, I, If, Kind, Li, Lif, Linear, Node,
-    Padding, Pool2d, Scale, Threshold,
+    Affine, Conv1d, Conv2d, CubaLi, CubaLif, Delay, Flatten, Graph, I, If, Kind, Li, Lif, Linear,
+    Node, Padding, Pool2d, Scale, Threshold,
 };
 pub use read::{Limits, Options, Unknown, from_bytes, read, read_with};
 pub use shapes::Shapes;

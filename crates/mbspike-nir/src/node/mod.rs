@@ -1,8 +1,10 @@
 mod check;
 mod spatial;
 
+use std::collections::BTreeMap;
+
 use crate::value::{Attributes, size_list};
-use crate::{Array, Error, Graph, Metadata, Problem, Result, Value};
+use crate::{Array, Error, Metadata, Problem, Result, Value};
 
 pub use spatial::{Conv1d, Conv2d, Flatten, Padding, Pool2d};
 
@@ -330,4 +332,15 @@ pub(crate) fn refuse_rest(kind: &Kind, rest: &Attributes) -> Result<()> {
         })
         .in_attribute(name)),
     }
+}
+
+/// Named nodes and the edges between them. What several edges bring to a node is added.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Graph {
+    /// The nodes by name.
+    pub nodes: BTreeMap<String, Node>,
+    /// Edges `(from, to)`. A cycle is a recurrent connection: around it a signal takes one step.
+    pub edges: Vec<(String, String)>,
+    /// Anything else; NIR gives it no meaning.
+    pub metadata: Metadata,
 }
