@@ -177,7 +177,9 @@ impl Hdf5 {
             };
             let mut bytes = vec![0; chunk.storage_size as usize];
             file.seek(SeekFrom::Start(chunk.address))?;
-            file.read_exact(&mut bytes)?;
+            if let Err(error) = file.read_exact(&mut bytes) {
+                return Err(self.refuse(name, format!("{error}: {chunk:?}")));
+            }
             // A chunk that the filter could not make smaller is as it is.
             if chunk.filter_mask == 0 {
                 bytes =
@@ -397,7 +399,7 @@ impl Sequences {
             return Err(missing(heap));
         }
         input.seek(SeekFrom::Start(heap))?;
-        let header = read_header(&mut input)?;
+        let header = read_header(&mut input).map_err(|_| missing(heap))?;
         if !header.starts_with(HEAP_SIGNATURE) {
             let found = format!("{:02x?}", &header[..HEAP_SIGNATURE.len()]);
             return Err(refuse(heap, "a global heap (GCOL, version 1)".to_owned(), found));
@@ -407,7 +409,7 @@ impl Sequences {
             heap.checked_add(size).filter(|end| *end <= n_file).ok_or_else(|| missing(heap))?;
         let mut at = heap + HEADER_BYTES;
         while at + HEADER_BYTES <= end {
-            let header = read_header(&mut input)?;
+            let header = read_header(&mut input).map_err(|_| missing(at))?;
             let found = u32::from(u16::from_le_bytes([header[0], header[1]]));
             let n_bytes = word(&header, 8);
             at += HEADER_BYTES;
@@ -422,7 +424,7 @@ impl Sequences {
                     return Err(refuse(at, expected, format!("an object of {n_bytes}")));
                 }
                 let mut bytes = vec![0; wanted as usize];
-                input.read_exact(&mut bytes)?;
+                input.read_exact(&mut bytes).map_err(|_| missing(at))?;
                 return Ok(bytes);
             }
             let padded = n_bytes.next_multiple_of(8);
@@ -433,7 +435,7 @@ impl Sequences {
     }
 }
 
-fn read_header(input: &mut impl Read) -> Result<[u8; 16]> {
+fn read_header(input: &mut impl Read) -> std::io::Result<[u8; 16]> {
     let mut header = [0; 16];
     input.read_exact(&mut header)?;
     Ok(header)

@@ -1,9 +1,10 @@
 //! Who holds the right to write to a folder, and whether it still lives.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -108,6 +109,10 @@ impl Holder {
     /// As [`Holder::life`], but of another machine's process that was heard of just now Slurm is not asked.
     pub(crate) fn life_unless(&self, is_heard_of: bool) -> Life {
         if self.space.is_some() && self.space == space() {
+            // This process may have given up a lease that it could not remove.
+            if self.process == std::process::id() && !held().contains(&self.token) {
+                return Life::Dead;
+            }
             // The number may be another process by now.
             return if lives(self.process) && started(self.process) == self.started {
                 Life::Alive
@@ -119,6 +124,29 @@ impl Holder {
             Some(job) if !is_heard_of => job.life(),
             _ => Life::Unknown,
         }
+    }
+}
+
+/// The tokens of the leases that this process holds.
+fn held() -> MutexGuard<'static, BTreeSet<String>> {
+    static HELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A holder's hold on its lease, from before the lease is made until it is given up.
+#[derive(Debug)]
+pub(crate) struct Hold(String);
+
+impl Hold {
+    pub(crate) fn new(holder: &Holder) -> Self {
+        held().insert(holder.token.clone());
+        Self(holder.token.clone())
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        held().remove(&self.0);
     }
 }
 
@@ -247,13 +275,17 @@ fn stat(process: u32) -> Option<(String, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Holder, Job, Life, life_of_state};
+    use super::{Hold, Holder, Job, Life, life_of_state};
 
     #[test]
     #[cfg(target_os = "linux")]
     fn a_process_of_this_machine_is_known_to_live_or_to_be_gone() {
         let here = Holder::here();
+        let hold = Hold::new(&here);
         assert_eq!(here.life(), Life::Alive);
+        drop(hold);
+        assert_eq!(here.life(), Life::Dead, "what it gave up and could not remove");
+        let hold = Hold::new(&here);
         let used_again = Holder { started: Some(1), ..here.clone() };
         assert_eq!(used_again.life(), Life::Dead, "its number is another process now");
         let mut child = std::process::Command::new("true").spawn().unwrap();
@@ -264,6 +296,7 @@ mod tests {
         assert_eq!(gone.life(), Life::Dead, "also before anybody has waited for it");
         child.wait().unwrap();
         assert_eq!(gone.life(), Life::Dead);
+        drop(hold);
         let elsewhere = Holder { space: Some("another machine".to_owned()), ..here };
         assert_eq!(Holder { job: None, ..elsewhere }.life(), Life::Unknown);
     }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mbspike_files::seal;
 
 use crate::error::{Error, Result};
-use crate::holder::{Holder, Life, RunProgress};
+use crate::holder::{Hold, Holder, Life, RunProgress};
 
 /// How the names of leases begin.
 const PREFIX: &str = ".lease-";
@@ -68,6 +68,7 @@ struct Lease {
     state: Mutex<State>,
     /// Wakes the thread that gives signs of life.
     ended: Condvar,
+    _hold: Hold,
 }
 
 #[derive(Debug)]
@@ -318,6 +319,7 @@ fn attempt(folder: &Path, timing: Timing) -> Result<Attempt> {
     }
     let number = before.as_ref().map_or(1, |found| found.number + 1);
     let holder = Holder::here();
+    let hold = Hold::new(&holder);
     let path = folder.join(format!("{PREFIX}{number}"));
     let beaten = Instant::now();
     if !mbspike_files::create(&path, &content(&holder)?)? {
@@ -338,7 +340,7 @@ fn attempt(folder: &Path, timing: Timing) -> Result<Attempt> {
     }
     let state = State { holder, beaten, is_ended: false, is_lost: false };
     let (state, ended) = (Mutex::new(state), Condvar::new());
-    let lease = Lease { folder: folder.to_owned(), path, timing, state, ended };
+    let lease = Lease { folder: folder.to_owned(), path, timing, state, ended, _hold: hold };
     Ok(Attempt::Taken(Box::new(lease)))
 }
 

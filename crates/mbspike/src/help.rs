@@ -43,6 +43,14 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "mbspike report runs/quickstart --markdown",
         "mbspike energy runs/quickstart adds energy to it",
     ),
+    (
+        "slurm",
+        "mbspike slurm configs/quickstart.toml --cluster cluster.toml",
+        "mbspike status runs/quickstart",
+    ),
+    ("status", "mbspike status runs/quickstart", "mbspike run with --resume for what is not over"),
+    ("collect", "mbspike collect runs/quickstart", "mbspike report runs/quickstart"),
+    ("prune", "mbspike prune runs/quickstart", "mbspike status runs/quickstart"),
     ("migrate", "mbspike migrate runs/old", "mbspike report runs/old"),
     ("eval", "mbspike eval runs/quickstart/bits-2_rep-01_*", "mbspike quantize with the same run"),
     (
