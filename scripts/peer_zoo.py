@@ -36,7 +36,7 @@ NETWORKS = [
 FRAMEWORKS = ["spikingjelly", "snntorch", "norse"]
 ALPHA = 4.0
 # Share of ones in made-up inputs.
-RATE = 0.1
+RATE = 0.3
 
 
 def parts_of(arch):
@@ -71,6 +71,8 @@ def config(network, precision, folder):
         labels = (numpy.arange(n) % n_classes_of(arch)).astype("uint8")
         if height == 1:
             samples = (rng.random((n, steps, channels)) < RATE).astype("float32")
+            # A sequence has channels, where the notation of a row has a width.
+            arch = f"1x1x{arch}"
             encoder = 'kind = "direct"'
         else:
             shape = (n, channels, height, width)
@@ -234,8 +236,7 @@ def worker(framework, index, precision, threads):
                 add((nn.AvgPool2d if match[2] == "a" else nn.MaxPool2d)(int(match[1])))
                 height, width = height // int(match[1]), width // int(match[1])
             elif match := re.fullmatch(r"(\d+)([or]?)", part):
-                if height * width > 1:
-                    layers.append(lambda x, *_: x.flatten(1))
+                layers.append(lambda x, *_: x.flatten(1))
                 out = int(match[1])
                 add(nn.Linear(channels * height * width, out, bias=False))
                 channels, height, width = out, 1, 1
