@@ -287,8 +287,8 @@ unsafe fn gather_row<S: Simd, const N: usize>(
 ) {
     let lanes = S::F32_LANES;
     let mut sums = [[simd.splat_f32s(0.0); N]; 2];
-    // SAFETY (all blocks): the caller's promise; vectors of f32 take any bits.
     for (n, sum) in sums[0].iter_mut().enumerate() {
+        // SAFETY: the caller's promise; vectors of f32 take any bits.
         *sum = unsafe { c.add(n * lanes).cast::<S::f32s>().read_unaligned() };
     }
     let (pairs, rest) = list.as_chunks::<2>();
@@ -296,6 +296,7 @@ unsafe fn gather_row<S: Simd, const N: usize>(
         for (sums, entry) in sums.iter_mut().zip(pair) {
             let x = simd.splat_f32s(entry.value);
             for (n, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the caller's promise; vectors of f32 take any bits.
                 let b = unsafe {
                     tile.add((entry.at as usize * N + n) * lanes).cast::<S::f32s>().read_unaligned()
                 };
@@ -306,6 +307,7 @@ unsafe fn gather_row<S: Simd, const N: usize>(
     for entry in rest {
         let x = simd.splat_f32s(entry.value);
         for (n, sum) in sums[1].iter_mut().enumerate() {
+            // SAFETY: the caller's promise; vectors of f32 take any bits.
             let b = unsafe {
                 tile.add((entry.at as usize * N + n) * lanes).cast::<S::f32s>().read_unaligned()
             };
@@ -315,6 +317,7 @@ unsafe fn gather_row<S: Simd, const N: usize>(
     let [first, second] = sums;
     for (n, (first, second)) in first.into_iter().zip(second).enumerate() {
         let sum = simd.add_f32s(first, second);
+        // SAFETY: the caller's promise; vectors of f32 take any bits.
         unsafe { c.add(n * lanes).cast::<S::f32s>().write_unaligned(sum) };
     }
 }
@@ -335,14 +338,15 @@ unsafe fn dense_tile<S: Simd, const P: usize, const N: usize>(
 ) -> usize {
     let lanes = S::F32_LANES;
     let mut acc = [[simd.splat_f32s(0.0); N]; P];
-    // SAFETY (all blocks): the caller's promise; vectors of f32 take any bits.
     for (p, acc) in acc.iter_mut().enumerate() {
         for (n, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: the caller's promise; vectors of f32 take any bits.
             *acc = unsafe { c.add(p * c_stride + n * lanes).cast::<S::f32s>().read_unaligned() };
         }
     }
     let (mut a, mut tile) = (a, tile);
     for _ in 0..kb {
+        // SAFETY: the caller's promise; vectors of f32 take any bits.
         unsafe {
             let mut b = [simd.splat_f32s(0.0); N];
             for (n, b) in b.iter_mut().enumerate() {
@@ -360,6 +364,7 @@ unsafe fn dense_tile<S: Simd, const P: usize, const N: usize>(
     }
     for (p, acc) in acc.iter().enumerate() {
         for (n, acc) in acc.iter().enumerate() {
+            // SAFETY: the caller's promise; vectors of f32 take any bits.
             unsafe {
                 c.add(p * c_stride + n * lanes).cast::<S::f32s>().write_unaligned(*acc);
             }
