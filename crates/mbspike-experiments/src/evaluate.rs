@@ -1,5 +1,6 @@
 //! Accuracy, loss and activity of a network on a test set.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,6 +8,7 @@ use candle_core::{D, DType, Tensor};
 use mbspike_data::{AugmentConfig, Loader, LoaderConfig, SampleSet};
 use mbspike_lif::{Activity, Loss, Network};
 use rayon::ThreadPool;
+use serde::Serialize;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -28,6 +30,53 @@ pub struct Evaluation {
     pub confusion: Vec<Vec<u64>>,
     /// Activity over all samples.
     pub activity: Activity,
+}
+
+/// What an evaluation of a run's network finds, in whatever arithmetic.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EvaluationReport {
+    /// The run's folder.
+    #[serde(serialize_with = "mbspike_files::serialize_path")]
+    pub folder: PathBuf,
+    /// Test samples.
+    pub n_samples: usize,
+    /// Share of them classified as their label, in `0..=1`.
+    pub test_accuracy: f64,
+    /// Mean loss of a sample.
+    pub test_loss: f64,
+    /// Samples by their label (rows) and the class they were given (columns).
+    pub confusion: Vec<Vec<u64>>,
+    /// Names of the classes, in the order of the labels.
+    pub class_names: Vec<String>,
+    /// Where activity is measured: `input`, then the neurons of each layer.
+    pub positions: Vec<String>,
+    /// Share of non-zero elements at each position, in `0..=1`.
+    pub nonzero_rate: Vec<f64>,
+    /// Mean spike value at each position, in `0..=1`.
+    pub mean_spike: Vec<f64>,
+}
+
+impl Evaluation {
+    /// This, of the run in `folder`.
+    pub(crate) fn report(
+        self,
+        folder: &Path,
+        n_samples: usize,
+        class_names: Vec<String>,
+        positions: Vec<String>,
+    ) -> EvaluationReport {
+        EvaluationReport {
+            folder: folder.to_owned(),
+            n_samples,
+            test_accuracy: self.accuracy,
+            test_loss: self.loss,
+            confusion: self.confusion,
+            class_names,
+            positions,
+            nonzero_rate: self.activity.nonzero_rate(),
+            mean_spike: self.activity.mean_value(),
+        }
+    }
 }
 
 /// The loader that evaluates `set` under `config`.

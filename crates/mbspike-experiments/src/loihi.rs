@@ -1,6 +1,6 @@
 //! Trained runs in the arithmetic of Loihi 2: conversion, accuracy, and what did not fit 24 bits.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +9,7 @@ use mbspike_lif::integer::loihi::{LARGEST_STATE, LoihiLayer, LoihiNetwork, Overf
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::evaluate::{self, EPOCH, Tally, evaluate};
+use crate::evaluate::{self, EPOCH, EvaluationReport, Tally, evaluate};
 use crate::folder::read_point;
 use crate::observer::Observer;
 use crate::pool::thread_pool;
@@ -35,29 +35,13 @@ pub struct LayerReport {
 /// What [`evaluate_loihi`] finds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LoihiEvaluation {
-    /// The run's folder.
-    #[serde(serialize_with = "mbspike_files::serialize_path")]
-    pub folder: PathBuf,
-    /// Test samples.
-    pub n_samples: usize,
+    /// Of the network on the chip.
+    #[serde(flatten)]
+    pub evaluation: EvaluationReport,
     /// Whether each synapse took a step.
     pub synaptic_delay: bool,
     /// Share of samples that the network as trained classifies as their label, in `0..=1`.
     pub trained_accuracy: f64,
-    /// The same of the network on the chip.
-    pub test_accuracy: f64,
-    /// Mean loss of a sample.
-    pub test_loss: f64,
-    /// Samples by their label (rows) and the class they were given (columns).
-    pub confusion: Vec<Vec<u64>>,
-    /// Names of the classes, in the order of the labels.
-    pub class_names: Vec<String>,
-    /// Where activity is measured: `input`, then each layer's neurons.
-    pub positions: Vec<String>,
-    /// Share of non-zero elements at each position, in `0..=1`.
-    pub nonzero_rate: Vec<f64>,
-    /// Mean spike value at each position, in `0..=1`.
-    pub mean_spike: Vec<f64>,
     /// The layers.
     pub layers: Vec<LayerReport>,
 }
@@ -152,18 +136,11 @@ pub fn evaluate_loihi(
         overflows: overflows[i],
     });
     let names = layers.iter().map(|layer| format!("after {}", layer.name));
+    let positions = std::iter::once("input".to_owned()).chain(names).collect();
     Ok(Some(LoihiEvaluation {
-        folder: folder.to_owned(),
-        n_samples: test.set().len(),
+        evaluation: evaluation.report(folder, test.set().len(), dataset.class_names, positions),
         synaptic_delay,
         trained_accuracy: as_trained.accuracy,
-        test_accuracy: evaluation.accuracy,
-        test_loss: evaluation.loss,
-        class_names: dataset.class_names,
-        positions: std::iter::once("input".to_owned()).chain(names).collect(),
-        nonzero_rate: evaluation.activity.nonzero_rate(),
-        mean_spike: evaluation.activity.mean_value(),
-        confusion: evaluation.confusion,
         layers: reports.collect(),
     }))
 }

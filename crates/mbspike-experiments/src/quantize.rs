@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{self, CHECKPOINT_FILE, Error as FileError};
 use crate::config::Config;
 use crate::error::Error;
-use crate::evaluate::{self, EPOCH, Evaluation, evaluate};
+use crate::evaluate::{self, EPOCH, Evaluation, EvaluationReport, evaluate};
 use crate::folder::read_point;
 use crate::observer::Observer;
 use crate::pool::thread_pool;
@@ -126,30 +126,6 @@ fn silent_layers(positions: &[String], before: &[f64], after: &[f64]) -> Vec<Sil
             after: *after,
         })
         .collect()
-}
-
-/// What [`evaluate_quantized`] finds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct QuantizedEvaluation {
-    /// The run's folder.
-    #[serde(serialize_with = "mbspike_files::serialize_path")]
-    pub folder: PathBuf,
-    /// Test samples.
-    pub n_samples: usize,
-    /// Share of them classified as their label, in `0..=1`.
-    pub test_accuracy: f64,
-    /// Mean loss of a sample.
-    pub test_loss: f64,
-    /// Samples by their label (rows) and the class they were given (columns).
-    pub confusion: Vec<Vec<u64>>,
-    /// Names of the classes, in the order of the labels.
-    pub class_names: Vec<String>,
-    /// Where activity is measured: `input`, `lif1`, ….
-    pub positions: Vec<String>,
-    /// Share of non-zero elements at each position, in `0..=1`.
-    pub nonzero_rate: Vec<f64>,
-    /// Mean spike value at each position, in `0..=1`.
-    pub mean_spike: Vec<f64>,
 }
 
 /// Converts the checkpoint of the run in `folder` to a network of whole numbers, saves it there as
@@ -266,7 +242,7 @@ pub fn evaluate_quantized(
     settings: &[String],
     observer: &dyn Observer,
     stop: &AtomicBool,
-) -> Result<Option<QuantizedEvaluation>, Error> {
+) -> Result<Option<EvaluationReport>, Error> {
     let point = &read_point(folder, settings)?;
     let file = folder.join(QUANTIZED_FILE);
     let integer = read(&file)?;
@@ -279,16 +255,8 @@ pub fn evaluate_quantized(
     let pool = thread_pool()?;
     let test = evaluate::loader(&point.config, dataset.test)?.with_pool(Arc::clone(&pool));
     let setting = Setting { point, observer, stop, pool: &pool };
-    Ok(setting.evaluate(&integer, &test)?.map(|evaluation| QuantizedEvaluation {
-        folder: folder.to_owned(),
-        n_samples: test.set().len(),
-        test_accuracy: evaluation.accuracy,
-        test_loss: evaluation.loss,
-        positions: positions_of(&integer),
-        nonzero_rate: evaluation.activity.nonzero_rate(),
-        mean_spike: evaluation.activity.mean_value(),
-        confusion: evaluation.confusion,
-        class_names: dataset.class_names,
+    Ok(setting.evaluate(&integer, &test)?.map(|evaluation| {
+        evaluation.report(folder, test.set().len(), dataset.class_names, positions_of(&integer))
     }))
 }
 

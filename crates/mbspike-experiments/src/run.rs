@@ -17,10 +17,9 @@ use mbspike_results::files::{
 };
 use mbspike_results::{Lock, Status, Summary, read_summaries, read_summary, table, write_json};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use serde::Serialize;
 
 use crate::checkpoint;
-use crate::evaluate::{self, Evaluation, evaluate};
+use crate::evaluate::{self, Evaluation, EvaluationReport, evaluate};
 use crate::folder::{self, Place};
 use crate::machine;
 use crate::observer::{Observer, RunEnd};
@@ -384,30 +383,6 @@ fn plan(sweep: &Sweep, out: &Path, device: DeviceName) -> Result<Vec<Place>, Err
     Ok(places)
 }
 
-/// What [`evaluate_run`] finds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct EvaluationReport {
-    /// The run's folder.
-    #[serde(serialize_with = "mbspike_files::serialize_path")]
-    pub folder: PathBuf,
-    /// Test samples.
-    pub n_samples: usize,
-    /// Share of them classified as their label, in `0..=1`.
-    pub test_accuracy: f64,
-    /// Mean loss of a sample.
-    pub test_loss: f64,
-    /// Samples by their label (rows) and the class they were given (columns).
-    pub confusion: Vec<Vec<u64>>,
-    /// Names of the classes, in the order of the labels.
-    pub class_names: Vec<String>,
-    /// Where activity is measured.
-    pub positions: Vec<String>,
-    /// Share of non-zero elements at each position, in `0..=1`.
-    pub nonzero_rate: Vec<f64>,
-    /// Mean spike value at each position, in `0..=1`.
-    pub mean_spike: Vec<f64>,
-}
-
 /// Evaluates the checkpoint of the run in `folder` on its test set; `None` if `stop` was set on the
 /// way. `settings` change the run's config, as `--set` does; it is computed on `device`.
 ///
@@ -439,15 +414,8 @@ pub fn evaluate_run(
         let path = folder.join(CHECKPOINT_FILE);
         return Err(Error::NotFinite { path, what: "the test loss", value: loss });
     }
-    Ok(evaluation.map(|evaluation| EvaluationReport {
-        folder: folder.to_owned(),
-        n_samples: loader.set().len(),
-        test_accuracy: evaluation.accuracy,
-        test_loss: evaluation.loss,
-        confusion: evaluation.confusion,
-        class_names,
-        positions: network.positions().to_vec(),
-        nonzero_rate: evaluation.activity.nonzero_rate(),
-        mean_spike: evaluation.activity.mean_value(),
+    Ok(evaluation.map(|evaluation| {
+        let positions = network.positions().to_vec();
+        evaluation.report(folder, loader.set().len(), class_names, positions)
     }))
 }

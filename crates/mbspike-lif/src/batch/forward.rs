@@ -64,8 +64,7 @@ impl Batch {
     /// Copies `[T, B, C, H, W]` into the padded channels-last input.
     fn load_input(&mut self, x: &[f32], cut: &Cut) {
         let (layout, rounds) = (&self.plan.input, self.plan.rounds_input);
-        let n_pixels = layout.height * layout.width;
-        let n = n_pixels * layout.channels;
+        let n = layout.height * layout.width * layout.channels;
         let images = self.shared.input[..cut.n_images() * layout.len()]
             .par_chunks_mut(cut.share_images() * layout.len());
         let shares = self.shared.shares.par_iter_mut();
@@ -74,18 +73,7 @@ impl Batch {
                 let (sample, t) = (of_share * cut.share + i / cut.n_steps, i % cut.n_steps);
                 let source = &x[(t * cut.batch_size + sample) * n..][..n];
                 share.activity.positions[0].add(n, count(source));
-                for (channel, plane) in source.chunks_exact(n_pixels).enumerate() {
-                    for (y, row) in plane.chunks_exact(layout.width).enumerate() {
-                        let pixels = &mut image[layout.row(y)];
-                        if layout.stride == 1 {
-                            copy_carried(pixels, row);
-                        } else {
-                            for (pixel, v) in pixels.chunks_exact_mut(layout.stride).zip(row) {
-                                pixel[channel] = v.carried();
-                            }
-                        }
-                    }
-                }
+                to_channels_last(image, layout, source);
                 if rounds {
                     round_to_bf16(image);
                 }
@@ -347,6 +335,28 @@ fn update_running(
         var.set(&Tensor::from_vec(running, n, &Device::Cpu)?)?;
     }
     Ok(())
+}
+
+/// Copies `[C, H, W]` into a padded channels-last image.
+fn to_channels_last(image: &mut [f32], layout: &ImageLayout, source: &[f32]) {
+    let n_pixels = layout.height * layout.width;
+    if n_pixels == 1 {
+        // The channels of one pixel follow each other in both.
+        copy_carried(&mut image[layout.row(0)][..layout.channels], source);
+        return;
+    }
+    for (channel, plane) in source.chunks_exact(n_pixels).enumerate() {
+        for (y, row) in plane.chunks_exact(layout.width).enumerate() {
+            let pixels = &mut image[layout.row(y)];
+            if layout.stride == 1 {
+                copy_carried(pixels, row);
+            } else {
+                for (pixel, v) in pixels.chunks_exact_mut(layout.stride).zip(row) {
+                    pixel[channel] = v.carried();
+                }
+            }
+        }
+    }
 }
 
 /// What a share needs to pass through a stage's neurons.

@@ -2,8 +2,7 @@
 //! the sums it has a part in. Maps are channels last, so that the innermost loop runs over output
 //! channels.
 
-use mbspike_core::activity::Sum;
-
+use super::codes::{load, see};
 use super::network::{IntegerNetwork, Spiking, Stage};
 use crate::{PoolKind, PositionActivity, Readout, Shape};
 
@@ -58,16 +57,21 @@ impl Workspace {
         let readout = network.config.readout;
         self.outputs.fill(if readout == Readout::MaxMembrane { i64::MIN } else { 0 });
         for step in steps {
-            load(&mut self.input, step, network.config.arch.input);
+            let Shape { channels, height, width } = network.config.arch.input;
+            load(&mut self.input, step, [channels, height, width]);
             let mut x = &self.input;
             let mut seen = self.seen.iter_mut();
-            see(seen.next(), x, f64::from(network.config.input_step));
+            if let Some(seen) = seen.next() {
+                see(seen, x, f64::from(network.config.input_step));
+            }
             for (space, stage) in self.stages.iter_mut().zip(&network.stages) {
                 match stage {
                     Stage::Spiking(layer) => {
                         space.step(layer, x);
                         let of_level = 1.0 / f64::from(layer.lif.n_levels());
-                        see(seen.next(), &space.output, of_level);
+                        if let Some(seen) = seen.next() {
+                            see(seen, &space.output, of_level);
+                        }
                     }
                     Stage::Pool { kind, size, input, output } => {
                         pool(&mut space.output, x, *kind, *size, *input, *output);
@@ -85,29 +89,6 @@ impl Workspace {
             }
         }
         &self.outputs
-    }
-}
-
-/// Adds codes to what was seen at a position; a code of 1 stands for `unit`.
-fn see(seen: Option<&mut PositionActivity>, codes: &[i32], unit: f64) {
-    let Some(seen) = seen else { return };
-    let (mut n_nonzero, mut sum) = (0_u64, 0_i64);
-    for code in codes {
-        n_nonzero += u64::from(*code != 0);
-        sum += i64::from(*code);
-    }
-    let mut total = Sum::default();
-    total.add(sum as f64 * unit);
-    seen.add(codes.len(), (n_nonzero, total));
-}
-
-/// Channels first to channels last.
-fn load(map: &mut [i32], step: &[i32], shape: Shape) {
-    let n_pixels = shape.height * shape.width;
-    for (channel, plane) in step.chunks_exact(n_pixels).enumerate() {
-        for (pixel, code) in plane.iter().enumerate() {
-            map[pixel * shape.channels + channel] = *code;
-        }
     }
 }
 

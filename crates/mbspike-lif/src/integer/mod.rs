@@ -18,6 +18,7 @@
 //! [`IntegerNetwork::from_network`] converts; sums and membranes that could leave `i32` on any input
 //! are an error there, so none overflows later. [`reference::predict`] is the same plainly.
 
+mod codes;
 mod convert;
 mod forward;
 mod lif;
@@ -28,13 +29,12 @@ pub mod reference;
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
+use self::codes::codes_of;
 use self::forward::Workspace;
 use crate::graph::{Graph, NodeId, Op, Pooling};
 use crate::neuron::LearnedBy;
-use crate::quantization::code_of;
 use crate::{
     Activity, Arch, Error, MAX_CODE, NeuronConfig, PoolKind, PositionActivity, Readout, Result,
-    Shape,
 };
 
 pub use network::{IntegerConfig, IntegerNetwork, IntegerWeights};
@@ -209,34 +209,16 @@ impl IntegerNetwork {
 
     /// The codes of an input, with its steps and batch size.
     fn codes(&self, x_seq: &Tensor) -> Result<(Vec<i32>, [usize; 2])> {
-        let Shape { channels, height, width } = self.config.arch.input;
-        let max_steps = self.config.max_steps;
-        let fail = |what: &str, got: String, expected: String| Error::Mismatch {
-            op: "integer network",
-            what: what.into(),
-            got,
-            expected,
-        };
-        let (n_steps, batch_size) = match *x_seq.dims() {
-            [t, b, c, h, w] if t > 0 && b > 0 && [c, h, w] == [channels, height, width] => (t, b),
-            ref dims => {
-                let expected = format!("[T, B, {channels}, {height}, {width}] with T, B > 0");
-                return Err(fail("the input", format!("{dims:?}"), expected));
-            }
-        };
-        if n_steps > max_steps {
-            let expected = format!("at most {max_steps}, for which it was converted");
-            return Err(fail("the number of steps", n_steps.to_string(), expected));
-        }
-        let x_seq = x_seq.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?;
-        let mut n_nan = 0_usize;
-        let step = self.config.input_step;
-        let codes = mbspike_core::read::<f32, _>(&x_seq, |x| {
-            n_nan = x.iter().filter(|x| x.is_nan()).count();
-            Ok(x.iter().map(|x| code_of(*x, step) as i32).collect())
-        })?;
-        if n_nan > 0 {
-            return Err(fail("the input", format!("NaN in {n_nan} places"), "numbers".into()));
+        const OP: &str = "integer network";
+        let IntegerConfig { arch, input_step, max_steps, .. } = &self.config;
+        let (codes, [n_steps, batch_size]) = codes_of(OP, x_seq, arch.input, *input_step)?;
+        if n_steps > *max_steps {
+            return Err(Error::Mismatch {
+                op: OP,
+                what: "the number of steps".into(),
+                got: n_steps.to_string(),
+                expected: format!("at most {max_steps}, for which it was converted"),
+            });
         }
         Ok((codes, [n_steps, batch_size]))
     }

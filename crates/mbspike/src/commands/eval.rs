@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use mbspike_data::printable;
+use mbspike_experiments::evaluate::EvaluationReport;
 use mbspike_experiments::loihi::evaluate_loihi;
 use mbspike_experiments::quantize::evaluate_quantized;
 use mbspike_experiments::run::evaluate_run;
@@ -34,16 +35,7 @@ pub fn eval(args: &EvalArgs, quiet: bool) -> anyhow::Result<ExitCode> {
         print_json(&report)?;
         return Ok(ExitCode::SUCCESS);
     }
-    print_evaluation(&Shown {
-        test_accuracy: report.test_accuracy,
-        test_loss: report.test_loss,
-        n_samples: report.n_samples,
-        positions: &report.positions,
-        nonzero_rate: &report.nonzero_rate,
-        mean_spike: &report.mean_spike,
-        confusion: &report.confusion,
-        class_names: &report.class_names,
-    })
+    print_evaluation(&report)
 }
 
 /// The runs in the folder of a sweep that have a checkpoint; none if it is the folder of a run.
@@ -62,12 +54,14 @@ fn all(
     quiet: bool,
     stop: &AtomicBool,
 ) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
-        !args.quantized,
-        "{}: --quantized takes the folder of one run, such as {}",
-        args.run.display(),
-        runs[0].display()
-    );
+    for (is_given, flag) in [(args.quantized, "--quantized"), (args.loihi, "--loihi")] {
+        anyhow::ensure!(
+            !is_given,
+            "{}: {flag} takes the folder of one run, such as {}",
+            args.run.display(),
+            runs[0].display()
+        );
+    }
     let progress = Progress::new(quiet);
     let head = ["run", "test accuracy", "test loss", "samples"];
     let (mut rows, mut reports) = (vec![head.map(str::to_owned).to_vec()], vec![]);
@@ -91,26 +85,14 @@ fn all(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is shown of an evaluation.
-struct Shown<'a> {
-    test_accuracy: f64,
-    test_loss: f64,
-    n_samples: usize,
-    positions: &'a [String],
-    nonzero_rate: &'a [f64],
-    mean_spike: &'a [f64],
-    confusion: &'a [Vec<u64>],
-    class_names: &'a [String],
-}
-
-fn print_evaluation(shown: &Shown<'_>) -> anyhow::Result<ExitCode> {
+fn print_evaluation(report: &EvaluationReport) -> anyhow::Result<ExitCode> {
     let mut rows = vec![
-        vec!["test accuracy".to_owned(), format!("{:.4}", shown.test_accuracy)],
-        vec!["test loss".to_owned(), format!("{:.4}", shown.test_loss)],
-        vec!["samples".to_owned(), shown.n_samples.to_string()],
+        vec!["test accuracy".to_owned(), format!("{:.4}", report.test_accuracy)],
+        vec!["test loss".to_owned(), format!("{:.4}", report.test_loss)],
+        vec!["samples".to_owned(), report.n_samples.to_string()],
     ];
     for (position, (rate, spike)) in
-        shown.positions.iter().zip(shown.nonzero_rate.iter().zip(shown.mean_spike))
+        report.positions.iter().zip(report.nonzero_rate.iter().zip(&report.mean_spike))
     {
         rows.push(vec![
             position.clone(),
@@ -120,7 +102,7 @@ fn print_evaluation(shown: &Shown<'_>) -> anyhow::Result<ExitCode> {
     }
     print_table(&rows)?;
     print_table(&[vec![]])?;
-    print_table(&confusion_rows(shown.confusion, shown.class_names))?;
+    print_table(&confusion_rows(&report.confusion, &report.class_names))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -152,16 +134,7 @@ fn quantized(args: &EvalArgs, quiet: bool, stop: &AtomicBool) -> anyhow::Result<
         print_json(&report)?;
         return Ok(ExitCode::SUCCESS);
     }
-    print_evaluation(&Shown {
-        test_accuracy: report.test_accuracy,
-        test_loss: report.test_loss,
-        n_samples: report.n_samples,
-        positions: &report.positions,
-        nonzero_rate: &report.nonzero_rate,
-        mean_spike: &report.mean_spike,
-        confusion: &report.confusion,
-        class_names: &report.class_names,
-    })
+    print_evaluation(&report)
 }
 
 fn loihi(args: &EvalArgs, quiet: bool, stop: &AtomicBool) -> anyhow::Result<ExitCode> {
@@ -191,14 +164,5 @@ fn loihi(args: &EvalArgs, quiet: bool, stop: &AtomicBool) -> anyhow::Result<Exit
     print_table(&[vec![]])?;
     let trained = format!("{:.4}", report.trained_accuracy);
     print_table(&[vec!["accuracy as trained".to_owned(), trained]])?;
-    print_evaluation(&Shown {
-        test_accuracy: report.test_accuracy,
-        test_loss: report.test_loss,
-        n_samples: report.n_samples,
-        positions: &report.positions,
-        nonzero_rate: &report.nonzero_rate,
-        mean_spike: &report.mean_spike,
-        confusion: &report.confusion,
-        class_names: &report.class_names,
-    })
+    print_evaluation(&report.evaluation)
 }

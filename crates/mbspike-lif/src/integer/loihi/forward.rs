@@ -1,10 +1,9 @@
 //! One sample at a time: payloads that are not zero are added, times their weights, to the sums they
 //! have a part in. Maps are channels last.
 
-use mbspike_core::activity::Sum;
-
 use super::cell::{Overflows, signed_24};
 use super::network::{LoihiLayer, LoihiNetwork, LoihiTrace};
+use crate::integer::codes::{load, see};
 use crate::{PositionActivity, Readout};
 
 /// Working memory of one thread.
@@ -187,27 +186,6 @@ impl Space {
             largest = largest.max(reached);
         }
         report(over, largest);
-    }
-}
-
-fn see(seen: &mut PositionActivity, codes: &[i32], unit: f64) {
-    let (mut n_nonzero, mut sum) = (0_u64, 0_i64);
-    for code in codes {
-        n_nonzero += u64::from(*code != 0);
-        sum += i64::from(*code);
-    }
-    let mut total = Sum::default();
-    total.add(sum as f64 * unit);
-    seen.add(codes.len(), (n_nonzero, total));
-}
-
-/// Channels first to channels last.
-fn load(map: &mut [i32], step: &[i32], [channels, height, width]: [usize; 3]) {
-    assert_eq!(step.len(), map.len(), "codes of one step");
-    for (channel, plane) in step.chunks_exact(height * width).enumerate() {
-        for (pixel, code) in plane.iter().enumerate() {
-            map[pixel * channels + channel] = *code;
-        }
     }
 }
 

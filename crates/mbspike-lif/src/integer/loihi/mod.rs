@@ -36,8 +36,8 @@ pub use self::network::{
     LARGEST_BIAS, LARGEST_WEIGHT, LEAST_WEIGHT, LoihiConfig, LoihiLayer, LoihiNetwork, LoihiTrace,
     LoihiWeights,
 };
-use crate::quantization::code_of;
-use crate::{Activity, Error, Readout, Result, Shape};
+use crate::integer::codes::codes_of;
+use crate::{Activity, Readout, Result};
 
 /// What [`LoihiNetwork::predict`] finds.
 #[derive(Debug, Clone)]
@@ -59,7 +59,8 @@ impl LoihiNetwork {
     /// # Errors
     /// If the input has another shape or a NaN.
     pub fn predict(&self, x_seq: &Tensor) -> Result<LoihiPrediction> {
-        let (codes, [n_steps, batch_size]) = self.codes(x_seq)?;
+        let (codes, [n_steps, batch_size]) =
+            codes_of("network of Loihi 2", x_seq, self.input_shape(), self.config.input_step)?;
         let n_classes =
             self.config.layers.last().map_or(0, LoihiLayer::n_neurons) / self.config.group;
         let mut scores = vec![0_i64; batch_size * n_classes];
@@ -118,33 +119,5 @@ impl LoihiNetwork {
             Readout::LastMembrane | Readout::MaxMembrane => last.unit,
         });
         Ok((scores.to_dtype(DType::F64)? * (unit / self.config.group as f64))?)
-    }
-
-    fn codes(&self, x_seq: &Tensor) -> Result<(Vec<i32>, [usize; 2])> {
-        let Shape { channels, height, width } = self.input_shape();
-        let mismatch = |what: &str, got: String, expected: String| Error::Mismatch {
-            op: "network of Loihi 2",
-            what: what.into(),
-            got,
-            expected,
-        };
-        let sizes = match *x_seq.dims() {
-            [t, b, c, h, w] if t > 0 && b > 0 && [c, h, w] == [channels, height, width] => [t, b],
-            ref dims => {
-                let expected = format!("[T, B, {channels}, {height}, {width}] with T, B > 0");
-                return Err(mismatch("the input", format!("{dims:?}"), expected));
-            }
-        };
-        let x_seq = x_seq.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?;
-        let mut n_nan = 0_usize;
-        let step = self.config.input_step;
-        let codes = mbspike_core::read::<f32, _>(&x_seq, |x| {
-            n_nan = x.iter().filter(|x| x.is_nan()).count();
-            Ok(x.iter().map(|x| code_of(*x, step) as i32).collect())
-        })?;
-        if n_nan > 0 {
-            return Err(mismatch("the input", format!("NaN in {n_nan} places"), "numbers".into()));
-        }
-        Ok((codes, sizes))
     }
 }
