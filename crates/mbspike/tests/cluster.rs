@@ -2,10 +2,14 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use support::{Case, stderr};
 
 const TINY: &str = r#"
 name = "tiny"
@@ -30,32 +34,7 @@ checkpoint_every = 3
 "neuron.bits" = [1, 2]
 "#;
 
-struct Case {
-    folder: tempfile::TempDir,
-}
-
 impl Case {
-    fn new(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("tiny.toml"), config).unwrap();
-        Self { folder }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mbspike"));
-        command.args(arguments).current_dir(self.folder.path());
-        for variable in std::env::vars_os().map(|(name, _)| name) {
-            if variable.to_string_lossy().starts_with("SLURM_") {
-                command.env_remove(variable);
-            }
-        }
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
     /// What a command prints that ends well.
     fn done(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
@@ -106,10 +85,6 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(120), "no {what} in two minutes");
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn signal(child: &Child, name: &str) {

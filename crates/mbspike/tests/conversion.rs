@@ -1,10 +1,14 @@
 //! Conversion to whole numbers, runs that diverged, and the memory of counting, through the program.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
+
+use support::{Case, stderr};
 
 const CONFIG: &str = r#"
 name = "tiny"
@@ -26,27 +30,7 @@ batch_size = 20
 optimizer = { kind = "adam", lr = 5e-3 }
 "#;
 
-struct Case {
-    folder: tempfile::TempDir,
-}
-
 impl Case {
-    fn new(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("tiny.toml"), config).unwrap();
-        Self { folder }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mbspike"));
-        command.args(arguments).current_dir(self.folder.path());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
     fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
@@ -68,10 +52,6 @@ impl Case {
         assert!(run.status.success(), "{}", stderr(&run));
         self.runs()[0].to_str().unwrap().to_owned()
     }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Header and data of a safetensors file.

@@ -1,8 +1,11 @@
 //! `export` and `import` as they are typed.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::path::PathBuf;
-use std::process::{Command, Output};
+
+use support::{Case, stderr};
 
 const TINY: &str = r#"
 name = "tiny"
@@ -24,29 +27,15 @@ batch_size = 20
 optimizer = { kind = "adam", lr = 5e-3 }
 "#;
 
-struct Case {
-    folder: tempfile::TempDir,
-}
-
 impl Case {
     /// A folder with a trained run.
-    fn new(settings: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
-        let case = Self { folder };
+    fn trained(settings: &[&str]) -> Self {
+        let case = Self::new(TINY);
         let mut arguments = vec!["run", "tiny.toml", "--no-figures", "--quiet"];
         arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
         let output = case.run(&arguments);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         case
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_mbspike"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .output()
-            .unwrap()
     }
 
     fn run_folder(&self) -> String {
@@ -67,10 +56,6 @@ impl Case {
     }
 }
 
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
 #[test]
 fn a_run_goes_out_as_nir_and_comes_back_with_the_same_accuracy() {
     let hard = "neuron.reset={kind=\"hard\"}";
@@ -79,7 +64,7 @@ fn a_run_goes_out_as_nir_and_comes_back_with_the_same_accuracy() {
         (vec!["neuron.bits=2"], Some("--exact")),
         (vec!["neuron.bits=2"], Some("--lossy")),
     ] {
-        let case = Case::new(&settings);
+        let case = Case::trained(&settings);
         let run = case.run_folder();
         let mut arguments = vec!["export", run.as_str(), "--out", "tiny.nir", "--json"];
         arguments.extend(mode);
@@ -97,7 +82,7 @@ fn a_run_goes_out_as_nir_and_comes_back_with_the_same_accuracy() {
 
 #[test]
 fn an_export_that_would_lose_something_is_refused_and_writes_nothing() {
-    let case = Case::new(&[]);
+    let case = Case::trained(&[]);
     let run = case.run_folder();
     let output = case.run(&["export", &run, "--out", "tiny.nir"]);
     assert_eq!(output.status.code(), Some(2));
@@ -109,7 +94,7 @@ fn an_export_that_would_lose_something_is_refused_and_writes_nothing() {
 
 #[test]
 fn weights_go_out_as_safetensors_and_come_back_by_name() {
-    let case = Case::new(&[]);
+    let case = Case::trained(&[]);
     let run = case.run_folder();
     case.json(&["export", &run, "--format", "safetensors", "--out", "w.safetensors", "--json"]);
     let arguments =
@@ -127,7 +112,7 @@ fn weights_go_out_as_safetensors_and_come_back_by_name() {
 
 #[test]
 fn weights_that_do_not_fit_are_refused_and_no_run_is_made() {
-    let case = Case::new(&[]);
+    let case = Case::trained(&[]);
     let run = case.run_folder();
     case.json(&["export", &run, "--format", "safetensors", "--out", "w.safetensors", "--json"]);
     for (setting, expected) in [
@@ -167,7 +152,7 @@ fn files_that_are_no_networks_are_refused_with_their_names() {
 
 #[test]
 fn a_graded_network_goes_out_as_tensors_with_a_process_model_and_is_computed_as_the_chip_would() {
-    let case = Case::new(&[]);
+    let case = Case::trained(&[]);
     let run = case.run_folder();
     let report = case.json(&["export", &run, "--format", "loihi", "--json", "--quiet"]);
     assert_eq!(report["format"], "loihi2");
@@ -194,7 +179,7 @@ fn a_graded_network_goes_out_as_tensors_with_a_process_model_and_is_computed_as_
 
 #[test]
 fn a_binary_network_goes_out_as_a_net_file_with_a_dataset_for_each_number() {
-    let case = Case::new(&["neuron.bits=1", "neuron.reset={kind=\"hard\"}"]);
+    let case = Case::trained(&["neuron.bits=1", "neuron.reset={kind=\"hard\"}"]);
     let run = case.run_folder();
     let report =
         case.json(&["export", &run, "--format", "loihi", "--out", "x.net", "--json", "--quiet"]);

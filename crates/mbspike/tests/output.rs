@@ -2,12 +2,16 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
+mod support;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use support::Case;
 
 const TINY: &str = r#"
 name = "tiny"
@@ -29,23 +33,7 @@ batch_size = 20
 optimizer = { kind = "adam", lr = 5e-3 }
 "#;
 
-struct Case {
-    folder: tempfile::TempDir,
-}
-
 impl Case {
-    fn new(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("tiny.toml"), config).unwrap();
-        Self { folder }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mbspike"));
-        command.args(arguments).current_dir(self.folder.path());
-        command
-    }
-
     /// The program under a shell, which runs `before` first.
     fn shell(&self, before: &str, arguments: &str) -> Command {
         let mut command = Command::new("sh");
@@ -53,10 +41,6 @@ impl Case {
         command.arg("-c").arg(format!("{before} exec {program} {arguments}"));
         command.current_dir(self.folder.path());
         command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
     }
 
     fn path(&self, relative: &str) -> PathBuf {

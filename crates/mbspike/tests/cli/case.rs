@@ -1,7 +1,9 @@
 //! A folder with a config, the program in it, and what it says.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Output;
+
+pub use crate::support::{Case, stderr};
 
 pub const TINY: &str = r#"
 name = "tiny"
@@ -26,28 +28,7 @@ checkpoint_every = 3
 "neuron.bits" = [1, 2]
 "#;
 
-/// A folder with a config, and the program in it.
-pub struct Case {
-    pub folder: tempfile::TempDir,
-}
-
 impl Case {
-    pub fn new(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("tiny.toml"), config).unwrap();
-        Self { folder }
-    }
-
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mbspike"));
-        command.args(arguments).current_dir(self.folder.path());
-        command
-    }
-
-    pub fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
     pub fn path(&self, relative: &str) -> PathBuf {
         self.folder.path().join(relative)
     }
@@ -62,10 +43,6 @@ impl Case {
 
 pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 pub fn code(output: &Output) -> i32 {

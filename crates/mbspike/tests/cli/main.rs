@@ -6,6 +6,8 @@ mod case;
 mod data;
 mod energy;
 mod interrupted;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::path::Path;
 
@@ -129,6 +131,12 @@ fn a_run_prints_its_results_and_names_its_figures() {
     // A sweep's folder stands for all its runs.
     let table = stdout(&case.run(&["eval", "runs/tiny"]));
     assert_eq!(table.lines().count(), 3, "{table}");
+    for flag in ["--quantized", "--loihi"] {
+        let refused = case.run(&["eval", "runs/tiny", flag]);
+        assert_eq!(code(&refused), 1, "{flag}");
+        let message = format!("runs/tiny: {flag} takes the folder of one run");
+        assert!(stderr(&refused).contains(&message), "{}", stderr(&refused));
+    }
     let all = case.run(&["eval", "runs/tiny", "--json"]);
     let all: Vec<serde_json::Value> = serde_json::from_slice(&all.stdout).unwrap();
     assert!(all.iter().any(|one| one["test_accuracy"] == eval["test_accuracy"]));
