@@ -12,7 +12,7 @@
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-use crate::events::{Checked, check_sensor};
+use crate::events::{Checked, told_sensor};
 use crate::{Error, Events, Result};
 
 /// How a file begins.
@@ -50,14 +50,7 @@ pub fn parse(mut input: impl BufRead, sensor: Option<[usize; 2]>, file: &Path) -
     let header = Header::parse(&bytes)
         .ok_or_else(|| refuse(offset, "a FlatBuffers header", "damage".to_owned()))?;
     offset += 4 + size;
-    let sensor = sensor.or(header.sensor).ok_or_else(|| {
-        let message = format!(
-            "{} does not say how large its sensor is; tell its height and width",
-            file.display()
-        );
-        Error::config("sensor", message)
-    })?;
-    check_sensor(sensor)?;
+    let sensor = told_sensor(sensor.or(header.sensor), file)?;
     let mut events = Checked::new(sensor, file);
     while header.end.is_none_or(|end| offset < end) {
         let head = read_up_to(&mut input, 8)?;

@@ -128,6 +128,34 @@ pub(crate) fn check_sensor([height, width]: [usize; 2]) -> Result<()> {
     }
 }
 
+/// The sensor of a recording, which is told or known; refuses it as [`check_sensor`] does.
+pub(crate) fn told_sensor(sensor: Option<[usize; 2]>, file: &Path) -> Result<[usize; 2]> {
+    let sensor = sensor.ok_or_else(|| {
+        let message = format!(
+            "{} does not say how large its sensor is; tell its height and width",
+            file.display()
+        );
+        Error::config("sensor", message)
+    })?;
+    check_sensor(sensor)?;
+    Ok(sensor)
+}
+
+/// The events whose times, columns, rows and polarities these are, as many of each; above 0 is ON.
+pub(crate) fn from_columns(
+    [t, x, y, p]: [&[i64]; 4],
+    sensor: [usize; 2],
+    file: &Path,
+) -> Result<Events> {
+    let mut events = Checked::new(sensor, file);
+    for i in 0..t.len() {
+        events.push_wide([t[i], x[i], y[i]], p[i] > 0).map_err(|(expected, found)| {
+            Error::Event { file: file.to_owned(), event: i, expected, found }
+        })?;
+    }
+    Ok(events.finish())
+}
+
 /// Checks the events of a file as they are decoded, in the order of the file, and puts them into the
 /// order of time at the end.
 #[derive(Debug)]

@@ -23,7 +23,7 @@
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-use crate::events::{Checked, check_sensor};
+use crate::events::{Checked, told_sensor};
 use crate::prophesee::TextHeader;
 use crate::{Error, Events, Result};
 
@@ -89,14 +89,7 @@ pub fn parse(mut input: impl BufRead, sensor: Option<[usize; 2]>, file: &Path) -
             found,
         )
     })?;
-    let sensor = sensor.or(sensor_of(&header)).ok_or_else(|| {
-        let message = format!(
-            "{} does not say how large its sensor is; tell its height and width",
-            file.display()
-        );
-        Error::config("sensor", message)
-    })?;
-    check_sensor(sensor)?;
+    let sensor = told_sensor(sensor.or(sensor_of(&header)), file)?;
     let mut decoder = Decoder {
         events: Checked::new(sensor, file),
         time: Time::default(),

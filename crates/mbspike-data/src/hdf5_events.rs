@@ -12,7 +12,7 @@
 
 use std::path::Path;
 
-use crate::events::{Checked, check_sensor};
+use crate::events::{from_columns, told_sensor};
 use crate::hdf5::Hdf5;
 use crate::{Error, Events, Result};
 
@@ -30,27 +30,14 @@ pub fn read(path: &Path, sensor: Option<[usize; 2]>) -> Result<Events> {
     let file = Hdf5::open(path)?;
     let [t, x, y, p] = columns(&file, path)?;
     let known = || file.has("t_offset").then_some(DSEC);
-    let Some(sensor) = sensor.or_else(|| geometry(&file)).or_else(known) else {
-        let message = format!(
-            "{} does not say how large its sensor is; tell its height and width",
-            path.display()
-        );
-        return Err(Error::config("sensor", message));
-    };
-    check_sensor(sensor)?;
+    let sensor = told_sensor(sensor.or_else(|| geometry(&file)).or_else(known), path)?;
     if let Some((field, n)) =
         [("x", x.len()), ("y", y.len()), ("p", p.len())].into_iter().find(|(_, n)| *n != t.len())
     {
         let message = format!("has {n} numbers, but there are {} times", t.len());
         return Err(file.refuse(field, message));
     }
-    let mut events = Checked::new(sensor, path);
-    for i in 0..t.len() {
-        events.push_wide([t[i], x[i], y[i]], p[i] > 0).map_err(|(expected, found)| {
-            Error::Event { file: path.to_owned(), event: i, expected, found }
-        })?;
-    }
-    Ok(events.finish())
+    from_columns([&t, &x, &y, &p], sensor, path)
 }
 
 /// The times, columns, rows and polarities.

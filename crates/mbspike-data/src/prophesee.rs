@@ -9,7 +9,7 @@
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-use crate::events::{Checked, check_sensor};
+use crate::events::{Checked, told_sensor};
 use crate::{Error, Events, Result};
 
 /// Bytes of an event.
@@ -85,11 +85,7 @@ pub fn parse_dat(
         expected,
         found,
     };
-    let sensor = sensor.or(header.sensor()).ok_or_else(|| {
-        let message = format!("{} does not say how large its sensor is", file.display());
-        Error::config("sensor", message)
-    })?;
-    check_sensor(sensor)?;
+    let sensor = told_sensor(sensor.or(header.sensor()), file)?;
     let mut start = Vec::new();
     input.by_ref().take(2).read_to_end(&mut start)?;
     match start.as_slice() {

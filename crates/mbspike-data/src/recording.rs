@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err::File;
 
-use crate::events::{Checked, check_sensor};
+use crate::events::{Checked, check_sensor, from_columns, told_sensor};
 use crate::hdf5::SIGNATURE;
 use crate::npy::{Array, Npz, read_npy};
 use crate::{Error, Events, Result, aedat, aedat2, aedat4, atis, evt, hdf5_events, prophesee};
@@ -82,13 +82,7 @@ pub fn read_recording(path: &Path, sensor: Option<[usize; 2]>) -> Result<Events>
     if let Some(sensor) = sensor {
         check_sensor(sensor)?;
     }
-    let told = || {
-        let message = format!(
-            "{} does not say how large its sensor is; tell its height and width",
-            path.display()
-        );
-        sensor.ok_or_else(|| Error::config("sensor", message))
-    };
+    let told = || told_sensor(sensor, path);
     let mut input = BufReader::with_capacity(1 << 18, File::open(path)?);
     match format_of(input.fill_buf()?, path)? {
         Format::Aedat31 => aedat::parse(input, sensor.unwrap_or([128, 128]), 0..i64::MAX, path),
@@ -221,17 +215,6 @@ fn events_of_table(table: &Array, sensor: [usize; 2], path: &Path) -> Result<Eve
     }
     let [t, x, y, p] = [0, 1, 2, 3].map(|i| columns[i].as_slice());
     from_columns([t, x, y, p], sensor, path)
-}
-
-fn from_columns([t, x, y, p]: [&[i64]; 4], sensor: [usize; 2], path: &Path) -> Result<Events> {
-    check_sensor(sensor)?;
-    let mut events = Checked::new(sensor, path);
-    for i in 0..t.len() {
-        events.push_wide([t[i], x[i], y[i]], p[i] > 0).map_err(|(expected, found)| {
-            Error::Event { file: path.to_owned(), event: i, expected, found }
-        })?;
-    }
-    Ok(events.finish())
 }
 
 /// Decodes a table of events; `file` is its name in errors.
