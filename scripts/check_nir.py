@@ -10,7 +10,8 @@ encoded, so that each program sees the same inputs; exports them, reads the file
 `nir.read(type_check=True)`, runs them in the three frameworks, and compares whole confusion matrices
 with those of `mbspike eval`. Then the other way: networks of the frameworks, written by their own
 exporters and as checkpoints, are imported and compared. Exits with 1 at the first difference. A checkpoint
-of the thesis's network, trained in SpikingJelly, is held to the same accuracy. Used last with nir 1.0.8, nirtorch 2.6, spikingjelly 2.0.0, snntorch 1.0.0, norse 1.1.0, torch 2.15.
+of the thesis's network, trained in SpikingJelly, is held to the same accuracy. Written for nir 1.0.8,
+nirtorch 2.6, spikingjelly 2.0.0, snntorch 1.0.0, norse 1.1.0, torch 2.15.
 
 What the frameworks do differently, and what is done about it here:
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
+use mbspike_data::SampleSet;
+use mbspike_lif::Network;
 use mbspike_lif::integer::loihi::{LARGEST_STATE, LoihiLayer, LoihiNetwork, Overflows};
 use serde::Serialize;
 
@@ -62,19 +64,30 @@ pub fn convert_loihi(
 ) -> Result<Option<LoihiNetwork>, Error> {
     let point = &read_point(folder, settings)?;
     let trained = load(folder, &point.config)?;
+    let setting = Setting { point, observer, stop, pool: &thread_pool()? };
+    let train = || Ok(mbspike_data::load(&point.config.dataset)?.train);
+    convert(&setting, &trained, synaptic_delay, train)
+}
+
+/// [`convert_loihi`] of a trained network; `train` are the samples that it was trained on, asked for
+/// where the range of its inputs was not observed then.
+fn convert(
+    setting: &Setting<'_>,
+    trained: &Network,
+    synaptic_delay: bool,
+    train: impl FnOnce() -> Result<SampleSet, Error>,
+) -> Result<Option<LoihiNetwork>, Error> {
+    let config = &setting.point.config;
     let observed = trained.input_range()?.filter(|range| range.step().is_some());
     let range = if let Some(range) = observed {
         range
     } else {
-        let dataset = mbspike_data::load(&point.config.dataset)?;
-        let pool = thread_pool()?;
-        let train = evaluate::loader(&point.config, dataset.train)?.with_pool(Arc::clone(&pool));
-        let setting = Setting { point, observer, stop, pool: &pool };
+        let train = evaluate::loader(config, train()?)?.with_pool(Arc::clone(setting.pool));
         let Some(range) = setting.calibrate(&train)? else { return Ok(None) };
         range
     };
-    let n_steps = point.config.encoder.time_steps;
-    Ok(Some(LoihiNetwork::from_network(&trained, range, n_steps, synaptic_delay)?))
+    let n_steps = config.encoder.time_steps;
+    Ok(Some(LoihiNetwork::from_network(trained, range, n_steps, synaptic_delay)?))
 }
 
 /// Converts the run in `folder`, and evaluates it as trained and in the chip's arithmetic on its test
@@ -89,16 +102,17 @@ pub fn evaluate_loihi(
     observer: &dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Option<LoihiEvaluation>, Error> {
-    let Some(network) = convert_loihi(folder, settings, synaptic_delay, observer, stop)? else {
-        return Ok(None);
-    };
     let point = &read_point(folder, settings)?;
     let config = &point.config;
     let dataset = mbspike_data::load(&config.dataset)?;
     let pool = thread_pool()?;
+    let mut trained = load(folder, config)?;
+    let setting = Setting { point, observer, stop, pool: &pool };
+    let Some(network) = convert(&setting, &trained, synaptic_delay, || Ok(dataset.train))? else {
+        return Ok(None);
+    };
     let test = evaluate::loader(config, dataset.test)?.with_pool(Arc::clone(&pool));
     let n_batches = test.n_batches();
-    let mut trained = load(folder, config)?;
     let mut on_batch = |n| observer.on_quantization(point, "as-trained", n, n_batches);
     let Some(as_trained) =
         evaluate(&mut trained, &test, config.loss(), &pool, stop, &mut on_batch)?

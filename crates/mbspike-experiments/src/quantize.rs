@@ -277,7 +277,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) point: &'a Point,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) stop: &'a AtomicBool,
-    pub(crate) pool: &'a ThreadPool,
+    pub(crate) pool: &'a Arc<ThreadPool>,
 }
 
 impl Setting<'_> {

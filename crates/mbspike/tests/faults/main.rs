@@ -94,7 +94,8 @@ fn stderr(output: &Output) -> String {
 }
 
 /// A number in text with everything that a clock decides.
-const TIMES: [&str; 4] = ["first_steps_median_s", "last_steps_median_s", "loader_share", "time_s"];
+const TIMES: [&str; 5] =
+    ["finished", "first_steps_median_s", "last_steps_median_s", "loader_share", "time_s"];
 
 /// Removes what a clock decides, and checksums of it.
 fn without_times(value: &mut serde_json::Value) {
