@@ -19,6 +19,8 @@ What the frameworks do differently, and what is done about it here:
   same line in its `import_nir.py`) take NIR's dimension 0 for the batch: flattening is moved by one.
 * Norse knows no `r` and no `AvgPool2d` (`import_nir.py`): `r` goes into the weights before, and only
   the dense network is run there. Its step `lif_box_feed_forward_step` resets to `v_reset = 0`.
+* snnTorch hands a recurrent subgraph to nirtorch 2.6, which ends at its own `GraphModule` (`'items'` in
+  `nir_interpreter.py`, `_construct_state_recursive`): recurrent networks leave for SpikingJelly only.
 * Nothing is changed for SpikingJelly, which fires at `v ≥ θ` (`neuron/base_node.py`); exported
   thresholds are one number lower, which no membrane here meets.
 """
@@ -189,7 +191,7 @@ def leaving(program, x, labels):
         ("dense", DENSE, [in_spikingjelly, in_snntorch, in_norse]),
         ("conv", CONV, [in_spikingjelly, in_snntorch]),
         ("strided", STRIDED, [in_spikingjelly, in_snntorch]),
-        ("recurrent", RECURRENT, [in_spikingjelly, in_snntorch]),
+        ("recurrent", RECURRENT, [in_spikingjelly]),
     ]:
         program("run", program.config(arch, epochs=2), "--no-figures", "--out", name)
         (run,) = [p.parent for p in (program.folder / name).glob("exchange/*/checkpoint.safetensors")]
