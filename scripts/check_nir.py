@@ -325,7 +325,8 @@ def a_checkpoint(program, x, labels):
         run = lambda x: sum(net(x) for _ in range(STEPS)) / STEPS
         images_, targets = images("train")
         optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
-        order = torch.randperm(len(images_))[:300 * 20].reshape(-1, 20)
+        epochs = [torch.randperm(len(images_))[:300 * 20] for _ in range(3)]
+        order = torch.cat(epochs).reshape(-1, 20)
         for batch in order:
             loss = torch.nn.functional.cross_entropy(
                 run(images_[batch]), torch.from_numpy(targets[batch].astype(np.int64)))
