@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if command -v cargo-nextest >/dev/null; then
-    cargo nextest run --workspace
+    cargo nextest run --workspace --no-fail-fast
     cargo test --workspace --doc
 else
     cargo test --workspace

@@ -51,6 +51,7 @@ fn the_worked_example_of_exchange_runs() {
     let Some(root) = repository() else { return };
     let page = std::fs::read_to_string(root.join("docs/interchange.md")).unwrap();
     let example = page.split("## A worked example").nth(1).unwrap();
+    let example = example.split("\n## ").next().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let config = blocks(example, "toml");
     std::fs::write(folder.path().join("example.toml"), config[0]).unwrap();
