@@ -8,10 +8,13 @@ cd "$(dirname "$0")/.."
 if ! command -v nvcc >/dev/null; then
     eval "$(scripts/cuda-toolkit-from-pypi.sh "${MBSPIKE_CUDA_TOOLKIT:-target/cuda-toolkit}")"
 fi
-export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-80}
-cargo clippy --workspace --all-targets --features cuda,cudnn -- -D warnings
-cargo build -p mbspike --features cuda
-mbspike=${CARGO_TARGET_DIR:-target}/debug/mbspike
+export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-80} NVCC=$PWD/scripts/nvcc-without-quantized.sh
+# The same as scripts/gpu-bundle.sh's: candle's kernels are compiled once for both.
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")/cuda
+export CARGO_TARGET_DIR
+cargo clippy --release --workspace --all-targets --features cuda,cudnn -- -D warnings
+cargo build --release -p mbspike -p mbspike-core -p mbspike-lif --features cuda --bin mbspike
+mbspike=$CARGO_TARGET_DIR/release/mbspike
 
 if readelf -d "$mbspike" | grep -F libcuda.so; then
     echo "the program is linked against the driver: a function is missing in src/cuda/driver.rs"

@@ -1,12 +1,13 @@
-//! With the feature `cuda`: compiles `kernels/*.cu` to PTX in `OUT_DIR`, for compute capability 8.0
-//! and for what `CUDA_COMPUTE_CAP` names. Without it: nothing.
+//! With the feature `cuda`: compiles `kernels/*.cu` to PTX in `OUT_DIR`, for compute capability 8.0 and
+//! 9.0 and for what `CUDA_COMPUTE_CAP` names, if it is newer. Without it: nothing.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The oldest compute capability, times ten, that the kernels run on.
-const BASELINE: u32 = 80;
+/// Compute capabilities, times ten, that the kernels are always compiled for: the oldest that they run on
+/// and one whose compiler knows more.
+const CAPABILITIES: [u32; 2] = [80, 90];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -18,10 +19,10 @@ fn main() {
         println!("cargo:rerun-if-env-changed={variable}");
     }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let mut capabilities = vec![BASELINE];
+    let mut capabilities = CAPABILITIES.to_vec();
     if let Ok(named) = std::env::var("CUDA_COMPUTE_CAP") {
         let named = named.parse().expect("CUDA_COMPUTE_CAP is a number such as 90");
-        if named > BASELINE {
+        if capabilities.iter().all(|capability| named > *capability) {
             capabilities.push(named);
         }
     }

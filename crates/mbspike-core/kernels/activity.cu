@@ -1,4 +1,4 @@
-// Non-zeros and sum of any array; twin of count in src/activity.rs. Spikes are counted where they
+// Non-zeros and sum of any array; twin of count in src/activity/count.rs. Spikes are counted where they
 // are made, in lif_fwd and lif_pool_fwd.
 #include "device.cuh"
 

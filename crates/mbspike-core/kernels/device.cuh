@@ -24,8 +24,8 @@ __device__ inline float to_float(float x) { return x; }
 
 __device__ inline float to_float(bf16 x) { return __uint_as_float(uint32_t(x.bits) << 16); }
 
-// The smallest magnitude that is carried on, 2^-60: Real::SMALLEST in src/real.rs, with the reasons in
-// src/carried.rs.
+// The smallest magnitude that is carried on, 2^-60: Real::SMALLEST in src/real.rs; src/carried.rs says
+// why.
 #define SMALLEST 8.673617379884035e-19f
 
 // 0 for a magnitude below SMALLEST; NaN passes. Real::carried in src/real.rs.

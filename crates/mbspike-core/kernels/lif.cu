@@ -1,5 +1,5 @@
-// Multi-step leaky integrate-and-fire neurons; twin of src/lif/cpu.rs, with the equations in
-// src/lif/mod.rs.
+// Multi-step leaky integrate-and-fire neurons; twin of src/lif/cpu.rs; the equations are
+// those of src/lif/mod.rs.
 //
 // T is the number of steps, N that of neurons; arrays are time-major. One thread a neuron: its
 // membrane stays in a register and the threads of a warp read and write neighbouring neurons.

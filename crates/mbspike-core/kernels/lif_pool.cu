@@ -1,5 +1,5 @@
 // Multi-step LIF and average pooling of its spikes in one go; the spikes themselves are not
-// written. Twin of lif_multi_step_with and its average_pool in src/lif/op.rs. The backward pass is
+// written. Twin of lif_multi_step_with in src/lif/op.rs with an average_pool. The backward pass is
 // lif_bwd, which spreads the gradient of the pooled spikes over the windows.
 //
 // One thread a window, with the membranes of its SIZE x SIZE neurons in registers. Neurons of rows

@@ -1,4 +1,4 @@
-// Average and maximum pooling of images; twin of Pool2d in src/pool.rs.
+// Average and maximum pooling of images; twin of pool2d in src/pool.rs.
 //
 // x: (N, height, width). y: (N, height / size, width / size). One thread an element of what is
 // written. The gradient of a maximum goes to the first largest element of the window; NaN counts as

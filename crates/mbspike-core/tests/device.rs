@@ -71,7 +71,7 @@ fn lif(
     }
     let count = counts.read().unwrap()[1];
     assert_eq!(count.n_elements as usize, x.elem_count());
-    (all, (count.n_nonzero, count.sum))
+    (all, (count.n_nonzero, count.sum.value()))
 }
 
 #[test]

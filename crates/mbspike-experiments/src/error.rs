@@ -83,4 +83,18 @@ pub enum Error {
     /// A folder holds a run that was interrupted.
     #[error("{}: holds a run that was interrupted; go on with --resume, or remove it", .0.display())]
     Interrupted(PathBuf),
+    /// A run is to go on on another kind of device than it was begun on.
+    #[error(
+        "{}: was begun on {there} and cannot go on on {here}, which computes other bits; go on with \
+         --device {there}, or without --resume begin it again on {here}, beside it",
+        run.display()
+    )]
+    OtherDevice {
+        /// The run's folder.
+        run: PathBuf,
+        /// The kind of device it was begun on.
+        there: String,
+        /// The kind of device asked for.
+        here: &'static str,
+    },
 }

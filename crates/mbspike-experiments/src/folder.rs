@@ -122,6 +122,39 @@ pub(crate) fn find(
     Ok(places)
 }
 
+/// Refuses to go on with a sweep of which a run was begun on another kind of device and is not over.
+///
+/// # Errors
+/// If there is such a run, or a record in the folder cannot be read.
+pub(crate) fn check_devices(
+    folder: &Path,
+    sweep: &Sweep,
+    device: &'static str,
+) -> Result<(), Error> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let there = Existing::read(folder)?;
+    let mut others: Vec<&String> = there.repeats.values().map(|(_, other)| other).collect();
+    others.sort_unstable();
+    others.dedup();
+    others.retain(|other| *other != device);
+    for (other, point) in others.iter().flat_map(|o| sweep.points.iter().map(move |p| (*o, p))) {
+        let begun = there.by_run.get(&point.identity(other)?.run);
+        let is_over = |run: &PathBuf| run.join(SUMMARY_FILE).is_file();
+        if let Some(run) = begun.filter(|run| !is_over(run))
+            && !there.by_run.contains_key(&point.identity(device)?.run)
+        {
+            return Err(Error::OtherDevice {
+                run: run.clone(),
+                there: other.clone(),
+                here: device,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// The places of some of a sweep's runs, by the names that the plan in its folder gives them: without
 /// looking at the others, so that a thousand processes with a run each look at a thousand folders and not
 /// at a million. Needs no lock.

@@ -96,7 +96,7 @@ impl Report {
 ///
 /// # Errors
 /// Before anything runs: if the folder holds another experiment, or an interrupted run and
-/// `options.resume` is not set; if data are missing. After: if the table of results cannot be
+/// `options.resume` is not set, or is set and the run was begun on another kind of device; if data are missing. After: if the table of results cannot be
 /// written.
 pub fn run_sweep(
     sweep: &Sweep,
@@ -104,8 +104,11 @@ pub fn run_sweep(
     observer: &dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
-    let device = options.device.open()?;
     let folder = options.out.join(&sweep.name);
+    if options.resume && options.only.is_none() {
+        folder::check_devices(&folder, sweep, folder::kind(options.device))?;
+    }
+    let device = options.device.open()?;
     let places = match &options.only {
         Some(names) => folder::find_planned(&folder, sweep, folder::kind(options.device), names)?,
         None => plan(sweep, &options.out, options.device)?,

@@ -118,6 +118,40 @@ fn an_interrupted_run_is_resumed_only_if_asked() {
 }
 
 #[test]
+fn a_run_goes_on_on_the_kind_of_device_it_was_begun_on_alone() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = sweep(&[]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let observer = StopAt { iteration: 2, stop: Arc::clone(&stop) };
+    run_sweep(&sweep, &options(out.path()), &observer, &stop).unwrap();
+    let run_folder = folder(out.path(), &sweep, 0);
+    let run_json = std::fs::read_to_string(run_folder.join("run.json")).unwrap();
+    assert!(run_json.contains(r#""device": "cpu""#), "{run_json}");
+
+    // Before the device is looked for, so that it is said where there is no GPU, too.
+    let on_gpu = Options { device: DeviceName::Cuda(0), resume: true, ..options(out.path()) };
+    let plan = std::fs::read(out.path().join(&sweep.name).join("plan.json")).unwrap();
+    let again = run_sweep(&sweep, &on_gpu, &NullObserver, &AtomicBool::new(false));
+    let message = again.unwrap_err().to_string();
+    assert!(message.contains(&run_folder.display().to_string()), "{message}");
+    assert!(message.contains("begun on cpu and cannot go on on cuda"), "{message}");
+    assert!(message.contains("--device cpu"), "{message}");
+    assert_eq!(std::fs::read(out.path().join(&sweep.name).join("plan.json")).unwrap(), plan);
+
+    // Planned on a GPU, the run is another, in a folder of its own.
+    let names = plan_sweep(&sweep, out.path(), DeviceName::Cuda(0)).unwrap();
+    assert_ne!(names[0], run_folder.file_name().unwrap().to_str().unwrap());
+
+    let on_cpu = Options { resume: true, ..options(out.path()) };
+    assert!(run(&sweep, &on_cpu).stopped.is_empty());
+    let summary = std::fs::read_to_string(run_folder.join(SUMMARY_FILE)).unwrap();
+    assert!(summary.contains(r#""device": "cpu""#), "{summary}");
+    // Beside one that is over it can be computed on another device, if that is there.
+    let again = run_sweep(&sweep, &on_gpu, &NullObserver, &AtomicBool::new(false));
+    assert!(!matches!(again, Err(Error::OtherDevice { .. })), "{again:?}");
+}
+
+#[test]
 fn a_run_that_is_over_is_never_run_again() {
     let out = tempfile::tempdir().unwrap();
     // 0.1 has no exact f32: what was written must still be taken for the same config.

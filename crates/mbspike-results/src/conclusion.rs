@@ -288,6 +288,45 @@ mod tests {
     }
 
     #[test]
+    fn runs_on_two_kinds_of_devices_are_in_no_mean_together_and_are_not_compared() {
+        let on = |device: &str, bits, accuracy, group: &str| {
+            let mut run = run(bits, 1, accuracy, Some(100));
+            run.summary.device = device.to_owned();
+            run.summary.group = group.to_owned();
+            run
+        };
+        // Of this version, whose groups know the device, and of one before that did not write them.
+        for groups in [["a", "b", "c", "d"], [""; 4]] {
+            let set = RunSet::of(vec![
+                on("cpu", 1, 0.84, groups[0]),
+                on("cuda", 1, 0.5, groups[1]),
+                on("cpu", 2, 0.86, groups[2]),
+                on("cuda", 2, 0.6, groups[3]),
+            ]);
+            assert_eq!(
+                set.labels(),
+                [
+                    "1 bit, device cpu",
+                    "1 bit, device cuda",
+                    "2 bits, device cpu",
+                    "2 bits, device cuda"
+                ]
+            );
+            for group in &set.groups {
+                let device = &group.first().device;
+                assert!(group.runs.iter().all(|run| run.summary.device == *device));
+                assert_eq!(set.reference(group).first().device, *device);
+            }
+            assert!(set.grid().is_none());
+            let titles: Vec<_> = set.panels().1.into_iter().map(|panel| panel.title).collect();
+            assert_eq!(titles, [Some("device cpu".to_owned()), Some("device cuda".to_owned())]);
+        }
+        // Of one kind, it is said nowhere.
+        let set = RunSet::of(vec![on("cuda", 1, 0.5, "a"), on("cuda", 2, 0.6, "b")]);
+        assert_eq!(set.labels(), ["1 bit", "2 bits"]);
+    }
+
+    #[test]
     fn two_groups_are_compared_in_speed_and_height() {
         let runs = [
             (1, 1, 0.84, Some(200)),

@@ -41,10 +41,15 @@ pub struct Group<R> {
     /// Repeats that diverged: what they did until then says nothing of the others, so they are in no
     /// mean.
     pub diverged: Vec<R>,
+    /// The kind of device that they ran on, if others of the set ran on another.
+    device: Option<String>,
 }
 
 /// A group of [`Run`]s.
 pub type RunGroup = Group<Run>;
+
+/// What the device of a run is called beside the swept values.
+const DEVICE: &str = "device";
 
 impl<R: AsRef<Summary>> Group<R> {
     /// A quantity of the repeats that have it and did not diverge.
@@ -95,11 +100,21 @@ impl<R: AsRef<Summary>> Group<R> {
         }
     }
 
+    /// What sets it apart: the swept values, and `device` where the set has runs of several kinds of
+    /// devices, as if that had been swept.
+    fn values(&self) -> BTreeMap<String, Value> {
+        let mut values = self.described().values.clone();
+        let device = self.device.iter().map(|device| (DEVICE.to_owned(), device.as_str().into()));
+        values.extend(device);
+        values
+    }
+
     /// The swept values besides bits, those of layers too, and time steps.
-    fn others(&self) -> BTreeMap<&String, &Value> {
+    fn others(&self) -> BTreeMap<String, Value> {
         let traded = ["neuron.bits", "neuron.layer_bits", "encoder.time_steps", "seed"];
-        let values = self.described().values.iter();
-        values.filter(|(key, _)| !traded.contains(&key.as_str())).collect()
+        let mut values = self.values();
+        values.retain(|key, _| !traded.contains(&key.as_str()));
+        values
     }
 }
 
@@ -117,15 +132,18 @@ pub struct Groups<R> {
 pub type RunSet = Groups<Run>;
 
 impl<R: AsRef<Summary>> Groups<R> {
-    /// Groups runs whose configs differ in the seed alone.
+    /// Groups runs whose configs differ in the seed alone and that ran on the same kind of device.
     pub fn of(mut runs: Vec<R>) -> Self {
+        let device = |run: &R| run.as_ref().device.clone();
+        let is_mixed = runs.windows(2).any(|pair| device(&pair[0]) != device(&pair[1]));
         runs.sort_by_cached_key(|run| (order(run.as_ref()), run.as_ref().repeat));
         let mut groups: Vec<Group<R>> = Vec::new();
         for run in runs {
             let known = groups.iter().position(|group| are_alike(group.first(), run.as_ref()));
             let at = known.unwrap_or(groups.len());
             if known.is_none() {
-                groups.push(Group { label: String::new(), runs: vec![], diverged: vec![] });
+                let device = is_mixed.then(|| device(&run));
+                groups.push(Group { label: String::new(), runs: vec![], diverged: vec![], device });
             }
             let group = &mut groups[at];
             match run.as_ref().status {
@@ -133,12 +151,13 @@ impl<R: AsRef<Summary>> Groups<R> {
                 Status::Diverged => group.diverged.push(run),
             }
         }
-        let keys = groups.iter().flat_map(|group| group.described().values.keys());
-        let names = Names::of(keys.map(String::as_str));
+        let keys: Vec<String> =
+            groups.iter().flat_map(|group| group.values().into_keys()).collect();
+        let names = Names::of(keys.iter().map(String::as_str));
         for at in 0..groups.len() {
             // A run that was started alone does not say what others like it were swept over.
             let first = groups[at].described();
-            let mut label = names.label(&first.values, first.bits, &first.layer_bits);
+            let mut label = names.label(&groups[at].values(), first.bits, &first.layer_bits);
             // Runs that were swept over something else, which their folder no longer says.
             if groups[..at].iter().any(|group| group.label == label) {
                 let hash: String = first.group.chars().take(6).collect();
@@ -186,11 +205,10 @@ impl<R: AsRef<Summary>> Groups<R> {
     /// widths do. Groups that differ in words, or each in something else, are of different kinds.
     pub fn is_ordered(&self) -> bool {
         let keys = |group: &Group<R>| -> Vec<String> {
-            let values = group.described().values.iter();
-            values.filter(|(key, _)| *key != "seed").map(|(key, _)| key.clone()).collect()
+            group.values().into_keys().filter(|key| key != "seed").collect()
         };
-        let values = self.groups.iter().flat_map(|group| &group.described().values);
-        let mut values = values.filter(|(key, _)| *key != "seed");
+        let values = self.groups.iter().flat_map(|group| group.values());
+        let mut values = values.filter(|(key, _)| key != "seed");
         let first = self.groups.first().map(keys);
         values.all(|(_, value)| value.is_number())
             && self.groups.iter().all(|group| Some(keys(group)) == first)
@@ -244,7 +262,7 @@ impl<R: AsRef<Summary>> Groups<R> {
     /// What is swept besides bits: `T = 4`.
     fn label_without_bits(&self, group: &Group<R>) -> String {
         let first = group.described();
-        let mut values = first.values.clone();
+        let mut values = group.values();
         values.remove("neuron.bits");
         if values.is_empty() {
             return String::new();
@@ -364,7 +382,7 @@ impl RunSet {
 /// from before version 0.2 and its config is gone, they were swept over the same.
 fn are_alike(a: &Summary, b: &Summary) -> bool {
     if a.group.is_empty() || b.group.is_empty() {
-        return a.values == b.values && a.bits == b.bits;
+        return a.values == b.values && a.bits == b.bits && a.device == b.device;
     }
     a.group == b.group
 }

@@ -6,16 +6,15 @@ use mbspike_core::cuda::{
     LifKernelParams, N_COUNTS, Window, lif_bwd_checkpoints, lif_bwd_shared_bytes,
 };
 use mbspike_core::lif::{LifForward, LifGrad, levels_of, lif_backward, lif_forward};
-use mbspike_core::philox::{Domain, Place, Stream};
 use mbspike_core::pool::{PoolKind, pool2d};
-use mbspike_core::{Decay, LifParams, Reset, Shift, Surrogate, n_subnormal};
+use mbspike_core::{Decay, LifParams, Reset, Shift, Surrogate};
 
 use crate::elements::{Bf16, Element, from, to, uniform};
 use crate::golden_files::{Golden, assert_close, assert_close_to_largest};
-use crate::host::Launch;
+use crate::launch::Launch;
 
 const RESETS: [Reset; 3] = [Reset::Soft {}, Reset::Hard { v_reset: -0.25 }, Reset::None {}];
-const SURROGATES: [Surrogate; 7] = [
+pub const SURROGATES: [Surrogate; 7] = [
     Surrogate::Sigmoid { alpha: 4.0 },
     Surrogate::Atan { alpha: 2.0 },
     Surrogate::FastSigmoid { alpha: 4.0 },
@@ -45,13 +44,18 @@ fn all_params() -> impl Iterator<Item = LifParams> {
 }
 
 /// What `lif_fwd` writes.
-struct Forward<E> {
-    s_seq: Vec<E>,
-    v_seq: Vec<E>,
-    counts: [u64; N_COUNTS],
+pub struct Forward<E> {
+    pub s_seq: Vec<E>,
+    pub v_seq: Vec<E>,
+    pub counts: [u64; N_COUNTS],
 }
 
-fn lif_fwd<E: Element>(x_seq: &[E], v_init: &[E], params: &LifParams) -> Forward<E> {
+pub fn lif_fwd<E: Element>(
+    x_seq: &[E],
+    v_init: &[E],
+    tau: Option<f32>,
+    params: &LifParams,
+) -> Forward<E> {
     let n = x_seq.len();
     let poison = vec![E::of(f32::NAN); n];
     let mut out = Forward { s_seq: poison.clone(), v_seq: poison, counts: [10, 20, 30] };
@@ -61,7 +65,7 @@ fn lif_fwd<E: Element>(x_seq: &[E], v_init: &[E], params: &LifParams) -> Forward
         .output(&mut out.counts)
         .input(x_seq)
         .input(v_init)
-        .null()
+        .optional(tau.as_ref().map(std::slice::from_ref))
         .value((n / v_init.len()) as u32)
         .value(v_init.len() as u32)
         .value(LifKernelParams::new(params))
@@ -71,24 +75,24 @@ fn lif_fwd<E: Element>(x_seq: &[E], v_init: &[E], params: &LifParams) -> Forward
 }
 
 /// Gradients of the input, of the initial membranes, and of τ of each neuron.
-struct Gradients<E> {
-    x_seq: Vec<E>,
-    v_init: Vec<E>,
-    tau: Vec<f32>,
+pub struct Gradients<E> {
+    pub x_seq: Vec<E>,
+    pub v_init: Vec<E>,
+    pub tau: Vec<f32>,
 }
 
 /// The inputs of `lif_bwd`.
-struct Backward<'a, E> {
-    x_seq: &'a [E],
-    v_init: &'a [E],
-    tau: Option<f32>,
-    grad_s_seq: &'a [E],
-    grad_v_seq: Option<&'a [E]>,
-    window: Window,
+pub struct Backward<'a, E> {
+    pub x_seq: &'a [E],
+    pub v_init: &'a [E],
+    pub tau: Option<f32>,
+    pub grad_s_seq: &'a [E],
+    pub grad_v_seq: Option<&'a [E]>,
+    pub window: Window,
 }
 
 impl<E: Element> Backward<'_, E> {
-    fn run(&self, params: &LifParams) -> Gradients<E> {
+    pub fn run(&self, params: &LifParams) -> Gradients<E> {
         let n = self.v_init.len();
         let n_steps = self.x_seq.len() / n;
         let poison = E::of(f32::NAN);
@@ -118,7 +122,7 @@ impl<E: Element> Backward<'_, E> {
 }
 
 /// The CPU's forward pass: spikes and membranes after reset.
-fn cpu_forward(x: &[f32], v_init: &[f32], params: &LifParams) -> [Vec<f32>; 2] {
+pub fn cpu_forward(x: &[f32], v_init: &[f32], params: &LifParams) -> [Vec<f32>; 2] {
     let mut out = [(); 2].map(|()| vec![f32::NAN; x.len()]);
     let [s_seq, v_seq] = &mut out;
     let outputs = LifForward { s_seq, v_seq: Some(v_seq), h_seq: None };
@@ -127,7 +131,7 @@ fn cpu_forward(x: &[f32], v_init: &[f32], params: &LifParams) -> [Vec<f32>; 2] {
 }
 
 /// The CPU's gradients of input, initial membranes and τ.
-fn cpu_backward(
+pub fn cpu_backward(
     x: &[f32],
     v_init: &[f32],
     grad_s: &[f32],
@@ -145,11 +149,11 @@ fn cpu_backward(
     (grad_x, grad_v_init, grad_tau)
 }
 
-fn bits(values: &[f32]) -> Vec<u32> {
+pub fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }).collect()
 }
 
-fn rounded<E: Element>(values: &[f32]) -> Vec<f32> {
+pub fn rounded<E: Element>(values: &[f32]) -> Vec<f32> {
     from(&to::<E>(values))
 }
 
@@ -161,7 +165,7 @@ fn agrees_with_the_cpu<E: Element>(stride: usize) {
             let name = format!("{params:?}, T = {n_steps}, N = {n}");
             let x = uniform(n_steps * n, i as u32, -0.5, 1.5);
             let v_init = uniform(n, 1000 + i as u32, -0.5, 1.0);
-            let got = lif_fwd::<E>(&to(&x), &to(&v_init), &params);
+            let got = lif_fwd::<E>(&to(&x), &to(&v_init), None, &params);
             let [s, v] = cpu_forward(&x, &v_init, &params);
             for (what, got, want) in [("s_seq", &got.s_seq, &s), ("v_seq", &got.v_seq, &v)] {
                 assert_eq!(bits(&from(got)), bits(&rounded::<E>(want)), "{what}: {name}");
@@ -221,7 +225,7 @@ fn lif_agrees_with_every_golden_file() {
     for golden in Golden::all() {
         let (name, params) = (&golden.name, &golden.params);
         let (x_seq, v_init) = (golden.tensor("x_seq"), golden.tensor("v_init"));
-        let got = lif_fwd(&x_seq, &v_init, params);
+        let got = lif_fwd(&x_seq, &v_init, None, params);
         assert_eq!(got.s_seq, golden.tensor("s_seq"), "{name}: s_seq");
         assert_close(&format!("{name}: v_seq"), &got.v_seq, &golden.tensor("v_seq"), 1e-5);
         let backward = Backward {
@@ -246,7 +250,7 @@ fn sixteen_bits_and_nan_are_as_on_the_cpu() {
     let v_init = uniform(33, 2, -0.5, 0.5);
     for bits_of_spike in [9, 12, 16] {
         let params = LifParams::new(bits_of_spike);
-        let got = lif_fwd(&x, &v_init, &params);
+        let got = lif_fwd(&x, &v_init, None, &params);
         let [s, ..] = cpu_forward(&x, &v_init, &params);
         assert_eq!(bits(&got.s_seq), bits(&s));
         let levels = f64::from(params.n_levels());
@@ -273,21 +277,10 @@ fn learnable_tau_is_as_on_the_cpu() {
             let x = uniform(n * n_steps, 4, -0.5, 1.5);
             let v_init = uniform(n, 5, -0.5, 1.0);
             let grad_s = uniform(n * n_steps, 6, -1.0, 1.0);
-            let (mut s_seq, mut v_seq) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
-            Launch::of("lif_fwd_f32")
-                .output(&mut s_seq)
-                .output(&mut v_seq)
-                .null()
-                .input(&x)
-                .input(&v_init)
-                .input(&[tau])
-                .value(n_steps as u32)
-                .value(n as u32)
-                .value(LifKernelParams::new(&params))
-                .run(n, 0);
+            let got = lif_fwd(&x, &v_init, Some(tau), &params);
             let [s, v] = cpu_forward(&x, &v_init, &at_tau);
-            assert_eq!(bits(&s_seq), bits(&s), "τ = {tau}, {reset:?}");
-            assert_eq!(bits(&v_seq), bits(&v), "τ = {tau}, {reset:?}");
+            assert_eq!(bits(&got.s_seq), bits(&s), "τ = {tau}, {reset:?}");
+            assert_eq!(bits(&got.v_seq), bits(&v), "τ = {tau}, {reset:?}");
             let backward = Backward {
                 x_seq: &x,
                 v_init: &v_init,
@@ -307,6 +300,34 @@ fn learnable_tau_is_as_on_the_cpu() {
     }
 }
 
+/// The pooled spikes and the counts that `lif_pool_fwd` writes.
+pub fn lif_pool_fwd<E: Element>(
+    x_seq: &[E],
+    v_init: &[E],
+    tau: Option<f32>,
+    params: &LifParams,
+    window: Window,
+) -> (Vec<E>, [u64; N_COUNTS]) {
+    let n = v_init.len();
+    let (n_steps, n_images) = (x_seq.len() / n, n / (window.height * window.width) as usize);
+    let n_windows = n_images * window.n_windows();
+    let mut y_seq = vec![E::of(f32::NAN); n_steps * n_images * window.n_pooled()];
+    let mut counts = [0; N_COUNTS];
+    Launch::of(format!("lif_pool{}_fwd_{}", window.size, E::NAME))
+        .output(&mut y_seq)
+        .output(&mut counts)
+        .input(x_seq)
+        .input(v_init)
+        .optional(tau.as_ref().map(std::slice::from_ref))
+        .value(n_steps as u32)
+        .value(n as u32)
+        .value(n_windows as u32)
+        .value(window)
+        .value(LifKernelParams::new(params))
+        .run(n_windows, 0);
+    (y_seq, counts)
+}
+
 fn lif_pool_agrees_with_the_cpu<E: Element>() {
     for (i, params) in all_params().step_by(7).enumerate() {
         for (size, height, width) in [(2, 4, 4), (2, 7, 5), (3, 7, 8), (4, 9, 8), (4, 28, 28)] {
@@ -318,23 +339,9 @@ fn lif_pool_agrees_with_the_cpu<E: Element>() {
                 let n = n_images * height * width;
                 let x = uniform(n_steps * n, i as u32, -0.5, 1.5);
                 let v_init = uniform(n, 1000 + i as u32, -0.5, 1.0);
-                let n_windows = n_images * window.n_windows();
                 let n_y = n_steps * n_images * window.n_pooled();
-                let mut y = vec![E::of(f32::NAN); n_y];
-                let mut counts = [0_u64; N_COUNTS];
-                let (x_of_type, v_of_type) = (to::<E>(&x), to::<E>(&v_init));
-                Launch::of(format!("lif_pool{size}_fwd_{}", E::NAME))
-                    .output(&mut y)
-                    .output(&mut counts)
-                    .input(&x_of_type)
-                    .input(&v_of_type)
-                    .null()
-                    .value(n_steps as u32)
-                    .value(n as u32)
-                    .value(n_windows as u32)
-                    .value(window)
-                    .value(LifKernelParams::new(&params))
-                    .run(n_windows, 0);
+                let (y, counts) = lif_pool_fwd::<E>(&to(&x), &to(&v_init), None, &params, window);
+                assert_eq!(y.len(), n_y);
                 let [s, ..] = cpu_forward(&x, &v_init, &params);
                 let dims = (n_steps * n_images, 1, height, width);
                 let spikes = Tensor::from_slice(&s, dims, &Device::Cpu).unwrap();
@@ -378,83 +385,4 @@ fn lif_with_pooling_agrees_with_the_cpu_in_f32() {
 #[test]
 fn lif_with_pooling_agrees_with_the_cpu_in_bf16() {
     lif_pool_agrees_with_the_cpu::<Bf16>();
-}
-
-/// A number of `0..n` that depends on all of `of`.
-fn draw(of: [u32; 2], n: usize) -> usize {
-    let place = Place { sample: of[0], step: of[1], ..Place::default() };
-    let mut u = [0.0];
-    Stream::new(11, Domain::Simulate, place).fill_uniform(&mut u);
-    ((u[0] * n as f32) as usize).min(n - 1)
-}
-
-#[test]
-fn random_parameters_shapes_and_time_constants_agree_with_the_cpu() {
-    let mut n_seen = [0; SURROGATES.len()];
-    for case in 0..400_u32 {
-        let pick = |what: u32, n: usize| draw([case, what], n);
-        let real = |what: u32, low: f64, high: f64| {
-            low + (high - low) * pick(what, 10_007) as f64 / 10_007.0
-        };
-        let tau = [1.0, real(0, 1.0, 3.0), real(0, 1.0, 100.0), 5.0][pick(1, 4)];
-        let kind = pick(2, SURROGATES.len());
-        n_seen[kind] += 1;
-        let alpha = real(3, 0.3, 12.0);
-        let surrogate = match SURROGATES[kind] {
-            Surrogate::Sigmoid { .. } => Surrogate::Sigmoid { alpha },
-            Surrogate::Atan { .. } => Surrogate::Atan { alpha },
-            Surrogate::FastSigmoid { .. } => Surrogate::FastSigmoid { alpha },
-            Surrogate::Triangle { .. } => Surrogate::Triangle { alpha },
-            other @ (Surrogate::StraightThrough {} | Surrogate::Rectangle {}) => other,
-            Surrogate::Staircase { .. } => Surrogate::Staircase { alpha },
-        };
-        // The kernel computes with f32's τ where it is learned, so it is one here.
-        let tau = f64::from(tau as f32);
-        let v_reset = real(4, -1.0, 1.0);
-        let params = LifParams {
-            levels: levels_of(1 + pick(5, 8) as u32),
-            decay: Decay::Tau(tau),
-            decay_input: pick(6, 2) == 1,
-            v_threshold: [1.0, real(7, 0.05, 4.0), 0.5][pick(8, 3)],
-            reset: [Reset::Soft {}, Reset::Hard { v_reset }, Reset::None {}][pick(9, 3)],
-            detach_reset: pick(10, 2) == 1,
-            surrogate,
-            shift: [Shift::Centred, Shift::Unshifted, Shift::By(real(11, -1.0, 1.0))][pick(12, 3)],
-        };
-        let (n_steps, n) = (1 + pick(13, 100), 1 + pick(14, 300));
-        let name = format!("case {case}: {params:?}, T = {n_steps}, N = {n}");
-        // Silence in between, long enough for membranes and gradients to decay to nothing.
-        let scale = [1.0, 10.0, 1e-18][pick(15, 3)];
-        let mut x = uniform(n_steps * n, case, -0.5 * scale, 1.5 * scale);
-        if n_steps > 8 {
-            x[4 * n..(n_steps - 4) * n].fill(0.0);
-        }
-        let v_init = uniform(n, 1000 + case, -0.5, 1.0);
-        let grad_s = uniform(n_steps * n, 2000 + case, -scale, scale);
-        let got = lif_fwd::<f32>(&x, &v_init, &params);
-        let [s, v] = cpu_forward(&x, &v_init, &params);
-        assert_eq!(bits(&got.s_seq), bits(&s), "s_seq: {name}");
-        assert_eq!(bits(&got.v_seq), bits(&v), "v_seq: {name}");
-        let backward = Backward {
-            x_seq: &x,
-            v_init: &v_init,
-            tau: Some(tau as f32),
-            grad_s_seq: &grad_s,
-            grad_v_seq: None,
-            window: Window::NONE,
-        };
-        // As at a τ that is learned: what the parameters say of it is not used.
-        let learned = LifParams { decay: Decay::Tau(77.0), ..params };
-        let got = backward.run(&learned);
-        let (grad_x, grad_v_init, grad_tau) = cpu_backward(&x, &v_init, &grad_s, None, &params);
-        assert_close_to_largest(&format!("grad_x: {name}"), &got.x_seq, &grad_x, 1e-6);
-        assert_close_to_largest(&format!("grad_v: {name}"), &got.v_init, &grad_v_init, 1e-6);
-        let of_neurons: f32 = got.tau.iter().map(|g| g.abs()).sum();
-        let sum: f32 = got.tau.iter().sum();
-        assert!((sum - grad_tau).abs() <= 1e-4 * of_neurons.max(1e-20), "grad_tau: {name}");
-        for values in [&got.x_seq, &got.v_init, &grad_x, &grad_v_init, &v] {
-            assert_eq!(n_subnormal(values), 0, "{name}");
-        }
-    }
-    assert!(n_seen.iter().all(|n| *n > 20), "{n_seen:?}");
 }
