@@ -34,11 +34,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--skip", type=int, default=0, help="rows that an earlier run printed")
     args = parser.parse_args()
     n_warm_up = args.epochs * -(-N_TRAINING_IMAGES // args.batch)
     print("| loss | decay of the input | τ | bits | first (ms) | last (ms) | last / first | subnormal numbers |")
     print("|---|---|---|---|---|---|---|---|")
-    for loss, decay, tau, bits in itertools.product(LOSSES, DECAYS, TAUS, BITS):
+    combinations = itertools.product(LOSSES, DECAYS, TAUS, BITS)
+    for loss, decay, tau, bits in itertools.islice(combinations, args.skip, None):
         keys = {
             "train.loss": f'"{loss}"',
             "train.batch_size": args.batch,

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use mbspike_results::{Identity, Names};
+use mbspike_results::{Identity, Names, Reference};
 use sha2::{Digest, Sha256};
 
 use crate::axes::{Assignment, MAX_RUNS, flatten_sweep, read_sweep};
@@ -107,6 +107,9 @@ impl Sweep {
             toml::Value::Table(table) => table,
             _ => toml::Table::new(),
         };
+        if let Some(reference) = root.remove("reference") {
+            check_reference(&reference)?;
+        }
         let sweep = root.remove("sweep");
         let (repeats, combinations) = match sweep {
             None => (1, vec![vec![]]),
@@ -155,6 +158,20 @@ impl Sweep {
         }
         let name = points.first().map_or_else(String::new, |point| point.config.name.clone());
         Ok(Self { name, points, resolved })
+    }
+}
+
+/// Refuses numbers of a publication that no report could have beside its own.
+fn check_reference(entry: &Entry) -> Result<(), ConfigError> {
+    let fail = |message: String| {
+        Err(ConfigError::new(entry.node.origin.clone(), format!("reference: {message}")))
+    };
+    let Value::String(path) = &entry.node.value else {
+        return fail("must be the path of a TOML file".to_owned());
+    };
+    match Reference::read(Path::new(path)) {
+        Ok(_) => Ok(()),
+        Err(error) => fail(error.to_string()),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Counts of synaptic operations against those of SpikingJelly's operation counters on the same
-//! network and input (`scripts/golden/operation_counts.py`).
+//! network and input (`scripts/golden/operation_counts.py`, `graph_counts.py`).
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -8,7 +8,8 @@ use candle_core::{DType, Device, Tensor};
 use mbspike_data::InputCode;
 use mbspike_energy::OperationCounts;
 use mbspike_experiments::energy::Counter;
-use mbspike_lif::{Arch, Network, NetworkConfig, Precision};
+use mbspike_lif::{Arch, Network, NetworkConfig, NetworkTable, NeuronTable, Precision};
+use serde::Deserialize;
 
 struct Golden {
     metadata: std::collections::HashMap<String, String>,
@@ -71,6 +72,59 @@ fn spikingjelly_counts_synaptic_operations_of_binary_inputs_only() {
             assert_eq!(macs, layer.dense_macs * samples, "{}", layer.name);
         }
     }
+}
+
+/// The part of a run's config that says what the network is.
+#[derive(Deserialize)]
+struct Tables {
+    network: NetworkTable,
+    neuron: NeuronTable,
+}
+
+/// Strides, groups, residual sums, recurrent edges, bits by layer, counted, signed and five-level spikes.
+#[test]
+fn events_of_every_kind_of_edge_and_spike_agree_with_spikingjelly() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut n_files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !file.starts_with("graph_counts") {
+            continue;
+        }
+        n_files += 1;
+        let bytes = std::fs::read(&path).unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        let metadata = header.metadata().clone().unwrap();
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
+        let Tables { network, neuron } = toml::from_str(&metadata["config"]).unwrap();
+        let config = network.resolve(&neuron, Precision::F64).unwrap();
+        let network = Network::new(&config, 0, &Device::Cpu).unwrap();
+        for parameter in network.parameters() {
+            let weight = tensors[&parameter.name].to_dtype(DType::F64).unwrap();
+            parameter.var.set(&weight.reshape(parameter.var.shape()).unwrap()).unwrap();
+        }
+        let mut counter = Counter::new(&config, InputCode::Binary).unwrap();
+        counter.add(&network, &tensors["x_seq"].to_dtype(DType::F64).unwrap()).unwrap();
+
+        let mut unseen: Vec<&String> = metadata.keys().filter(|key| key.contains('.')).collect();
+        let mut agrees = |key: String, counted: u64| {
+            let expected: u64 =
+                metadata.get(&key).unwrap_or_else(|| panic!("{file}: {key}")).parse().unwrap();
+            assert_eq!(counted, expected, "{file}: {key}");
+            assert!(counted > 0, "{file}: {key}: nothing is compared");
+            unseen.retain(|name| **name != key);
+        };
+        for (layer, weights) in counter.counts().layers.iter().zip(network.graph().weights()) {
+            agrees(format!("{}.events", layer.name), layer.effective_macs);
+            if let Some(neurons) = weights.neurons {
+                let name = &network.graph().node(neurons).name;
+                agrees(format!("{name}.sent"), layer.sent_spikes);
+            }
+        }
+        assert!(unseen.is_empty(), "{file}: {unseen:?}");
+    }
+    assert_eq!(n_files, 8);
 }
 
 #[test]

@@ -5,7 +5,8 @@ mod synthetic;
 
 use std::path::Path;
 
-use mbspike_figures::report::{Error, Reference, Report};
+use mbspike_figures::report::{Error, Report};
+use mbspike_results::Reference;
 use mbspike_results::{Identity, Plan, PlannedRun, RunSet, Status, energy, read_summary};
 use serde_json::json;
 use synthetic::{change_summary, neuron, write_run};
@@ -92,6 +93,30 @@ fn reference(folder: &Path) -> Reference {
 fn read(folder: &Path) -> Report {
     let elsewhere = tempfile::tempdir().unwrap();
     Report::read(folder, Some(&reference(elsewhere.path())), Some(&neuron())).unwrap()
+}
+
+#[test]
+fn the_numbers_that_the_config_names_are_beside_those_of_the_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    sweep(folder.path());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let path = elsewhere.path().join("publication.toml");
+    std::fs::write(&path, REFERENCE).unwrap();
+    let config = format!("reference = {:?}\n{CONFIG}", path.to_str().unwrap());
+    std::fs::write(folder.path().join("sweep.toml"), config).unwrap();
+    let html = Report::read(folder.path(), None, None).unwrap().html();
+    assert!(html.contains("Section 5.1.1, Fig. 5.1b") && html.contains("In the thesis: Fig. 4.2"));
+    // What is given to the program goes first.
+    let given = REFERENCE.replace("Section 5.1.1", "page 7");
+    std::fs::write(elsewhere.path().join("given.toml"), given).unwrap();
+    let given = Reference::read(&elsewhere.path().join("given.toml")).unwrap();
+    let html = Report::read(folder.path(), Some(&given), None).unwrap().html();
+    assert!(html.contains("page 7, Fig. 5.1b") && !html.contains("Section 5.1.1"));
+    std::fs::remove_file(&path).unwrap();
+    let error = Report::read(folder.path(), None, None).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("publication.toml"), "{source}");
+    assert!(error.to_string().contains("--reference"), "{error}");
 }
 
 #[test]

@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 
 /// Keys of a config that decide how a run is called, where its data lie, when it is saved and what is
 /// written beside its records, but not its results.
-pub const FREE_KEYS: [&str; 7] = [
+pub const FREE_KEYS: [&str; 8] = [
     "name",
+    "reference",
     "dataset.path",
     "dataset.frame_cache",
     "train.tensorboard",

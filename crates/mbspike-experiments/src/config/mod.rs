@@ -2,7 +2,7 @@
 //!
 //! | table | keys |
 //! |---|---|
-//! | | `name`, `seed` |
+//! | | `name`, `seed`, `reference` (of the whole sweep) |
 //! | `[dataset]` | `name`, `path`, `train_size`, `test_size`, `frame_cache` |
 //! | `[encoder]` | `kind`, `time_steps`, … |
 //! | `[network]` | `arch`, `preset`, or `input` and `[[network.layer]]`; `readout`, `bias`, `execution`, `checkpoint_steps` |

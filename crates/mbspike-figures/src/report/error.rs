@@ -19,12 +19,11 @@ pub enum Error {
     /// A config could not be written as TOML.
     #[error("a config cannot be written as TOML")]
     Write(#[from] toml::ser::Error),
-    /// A table of reference values is wrong.
-    #[error("{}: {message}", path.display())]
-    Reference {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, and where.
-        message: String,
-    },
+    /// The numbers of a publication that a config names cannot be read.
+    #[error(
+        "the numbers of a publication that `reference` in the config of {} names; --reference names \
+         others",
+        .0.display()
+    )]
+    Reference(PathBuf, #[source] mbspike_results::Error),
 }

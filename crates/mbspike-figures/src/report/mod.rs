@@ -10,10 +10,8 @@ mod html;
 mod markdown;
 mod page;
 mod read;
-mod reference;
 mod section;
 mod tables;
 
 pub use error::Error;
 pub use read::{HTML_FILE, MARKDOWN_FILE, Report};
-pub use reference::Reference;

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use mbspike_results::Lock;
 use mbspike_results::files::{FIGURES_FOLDER, SUMMARY_FILE, SWEEP_FILE, sub_folders};
 use mbspike_results::neuron::NeuronCurves;
+use mbspike_results::{Lock, Reference};
 
 use super::error::Error;
 use super::page::{Captioned, Page, sentence};
-use super::reference::Reference;
 use super::{html, markdown, section};
 use crate::figure::{Figure, neuron_figures};
 
@@ -26,7 +25,7 @@ pub struct Report {
 
 impl Report {
     /// Reads `folder`: a folder of runs, or a folder of such folders. `reference` are numbers to set
-    /// beside, `neuron` the curves of a neuron to draw.
+    /// beside, in place of those that the config of a sweep names; `neuron` the curves of a neuron to draw.
     ///
     /// # Errors
     /// If there are no runs in it, or a record cannot be read.

@@ -1,5 +1,6 @@
 //! What is to be said of one folder of runs.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -8,11 +9,12 @@ use mbspike_results::energy::{self, EnergySweep};
 use mbspike_results::files::{
     CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, SWEEP_FILE, read_toml, sub_folders,
 };
-use mbspike_results::{Plan, Record, RunGroup, RunSet, Summary, TargetOptions, read_metrics};
+use mbspike_results::{
+    Plan, Record, Reference, RunGroup, RunSet, Summary, TargetOptions, read_metrics,
+};
 
 use super::error::Error;
 use super::page::{Block, Captioned, Part, RunRow, Section, Table, sentence};
-use super::reference::Reference;
 use super::tables;
 use crate::figure::{self, Figure, energy_figures, pareto_fronts};
 
@@ -22,7 +24,7 @@ const MAX_NAMES: usize = 12;
 /// A folder of runs, as it was found.
 struct Folder<'a> {
     path: PathBuf,
-    reference: Option<&'a Reference>,
+    reference: Option<Cow<'a, Reference>>,
     name: String,
     /// The sweep that is to be run in it, where that is known.
     planned: Option<Plan>,
@@ -81,7 +83,11 @@ impl<'a> Folder<'a> {
                 unfinished.push((file_name(&run), n_epochs(&run)?));
             }
         }
-        let config = config.or_else(|| given.clone());
+        let config = config.or_else(|| given.clone()).unwrap_or_default();
+        let reference = match reference {
+            Some(reference) => Some(Cow::Borrowed(reference)),
+            None => named_reference(path, given.as_ref().unwrap_or(&config))?.map(Cow::Owned),
+        };
         Ok(Self {
             path: path.to_owned(),
             name: match (&planned, given.as_ref().and_then(|table| table.get("name"))) {
@@ -95,7 +101,7 @@ impl<'a> Folder<'a> {
             begun,
             unfinished,
             given,
-            config: config.unwrap_or_default(),
+            config,
         })
     }
 
@@ -285,7 +291,8 @@ impl<'a> Folder<'a> {
     }
 
     fn reference_part(&self) -> Vec<Block> {
-        let (Some(reference), Some(summary)) = (self.reference, self.summaries().next()) else {
+        let (Some(reference), Some(summary)) = (self.reference.as_deref(), self.summaries().next())
+        else {
             return vec![];
         };
         let numbers = reference.numbers_of(&summary.dataset.name);
@@ -320,7 +327,7 @@ impl<'a> Folder<'a> {
 
     fn captioned(&self, figure: Figure) -> Captioned {
         let mut caption = vec![sentence(figure.title())];
-        if let Some(reference) = self.reference
+        if let Some(reference) = self.reference.as_deref()
             && let Some(experiment) = reference.experiment(&self.name)
             && let Some(numbers) = experiment.figures.get(figure.name())
         {
@@ -414,6 +421,13 @@ impl<'a> Folder<'a> {
             is_numeric: false,
         })]
     }
+}
+
+/// The numbers of a publication that the config of a sweep names.
+fn named_reference(folder: &Path, config: &toml::Table) -> Result<Option<Reference>, Error> {
+    let Some(toml::Value::String(path)) = config.get("reference") else { return Ok(None) };
+    let reference = Reference::read(Path::new(path));
+    reference.map(Some).map_err(|error| Error::Reference(folder.to_owned(), error))
 }
 
 fn file_name(path: &Path) -> String {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mbspike_results::conversion::{VariantAccuracy, VariantKind};
 use mbspike_results::energy::{EnergyGroup, EnergySweep, RunEnergy};
+use mbspike_results::reference::{Experiment, Number, Quantity, Reference};
 use mbspike_results::{Measure, Repeats, RunGroup, RunSet, Summary, TargetKind, TargetOptions};
 
 use super::page::{Block, Table};
-use super::reference::{Experiment, Number, Quantity, Reference};
 use crate::figure::words;
 
 const DASH: &str = "–";

@@ -1,7 +1,8 @@
 use std::process::ExitCode;
 
 use mbspike_experiments::neuron;
-use mbspike_figures::report::{HTML_FILE, MARKDOWN_FILE, Reference, Report};
+use mbspike_figures::report::{HTML_FILE, MARKDOWN_FILE, Report};
+use mbspike_results::Reference;
 use serde_json::json;
 
 use super::{print_json, text_of};

@@ -48,6 +48,24 @@ fn bad_usage_and_bad_configs_exit_with_2() {
 }
 
 #[test]
+fn a_publication_that_cannot_be_read_is_refused_at_its_line() {
+    let case = Case::new(&format!("reference = \"nowhere.toml\"\n{TINY}"));
+    let output = case.run(&["run", "tiny.toml"]);
+    assert_eq!(code(&output), 2);
+    let message = stderr(&output);
+    assert!(message.contains("tiny.toml:1:13: reference: "), "{message}");
+    assert!(!case.path("runs").exists());
+
+    std::fs::write(case.path("nowhere.toml"), "name = \"us\"\nnumbers = 3\n").unwrap();
+    let message = stderr(&case.run(&["run", "tiny.toml"]));
+    assert!(message.contains("numbers"), "{message}");
+    std::fs::write(case.path("nowhere.toml"), "name = \"us\"\n").unwrap();
+    assert_eq!(code(&case.run(&["check", "tiny.toml"])), 0);
+    let message = stderr(&case.run(&["check", "tiny.toml", "--set", "reference=3"]));
+    assert!(message.contains("must be the path of a TOML file"), "{message}");
+}
+
+#[test]
 fn a_device_that_is_not_there_is_an_error() {
     let case = Case::new(TINY);
     for arguments in [&["run", "tiny.toml"][..], &["bench", "step", "--config", "tiny.toml"]] {

@@ -5,17 +5,17 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::error::Error;
+use crate::error::{Error, Result};
 
 /// The numbers of a publication.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
     /// What it is called in a sentence: `the thesis`.
-    pub(super) name: String,
+    pub name: String,
     /// What of its experiments all numbers have in common, such as the target.
     #[serde(default)]
-    pub(super) note: String,
+    pub note: String,
     #[serde(default)]
     number: Vec<Number>,
     #[serde(default)]
@@ -25,7 +25,8 @@ pub struct Reference {
 /// A number in the text.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Number {
+pub struct Number {
+    /// What it is of.
     pub quantity: Quantity,
     /// The datasets it is said of, by their names in configs.
     pub datasets: Vec<String>,
@@ -41,7 +42,7 @@ pub(super) struct Number {
 /// What a number is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Quantity {
+pub enum Quantity {
     /// Iterations to the target training accuracy, relative to 1 bit.
     RelativeIterationsToTarget,
     /// Epochs to the target test accuracy, relative to 1 bit.
@@ -57,15 +58,20 @@ pub(super) enum Quantity {
 /// How an experiment was launched, and which figures show it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Experiment {
+pub struct Experiment {
     /// The name of the config that repeats it.
     pub name: String,
     /// Where it is described.
     pub source: String,
+    /// Its bit widths, in words.
     pub bits: String,
+    /// How often each point was repeated.
     pub repeats: u32,
+    /// Its time steps, in words; `None` where it is not said.
     pub time_steps: Option<String>,
+    /// Its epochs.
     pub epochs: Option<u32>,
+    /// Its learning rate.
     pub lr: Option<f64>,
     /// Names of our figures to numbers of the publication's.
     pub figures: BTreeMap<String, String>,
@@ -87,21 +93,21 @@ impl Reference {
     ///
     /// # Errors
     /// If it cannot be read or has an unknown key.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    pub fn read(path: &Path) -> Result<Self> {
         let text = mbspike_files::read_text(path)?;
-        toml::from_str(&text).map_err(|error| Error::Reference {
+        toml::from_str(&text).map_err(|error| Error::Toml {
             path: path.to_owned(),
             message: error.to_string().trim_end().to_owned(),
         })
     }
 
     /// The numbers that are said of a dataset.
-    pub(super) fn numbers_of(&self, dataset: &str) -> impl Iterator<Item = &Number> {
+    pub fn numbers_of(&self, dataset: &str) -> impl Iterator<Item = &Number> {
         self.number.iter().filter(move |number| number.datasets.iter().any(|d| d == dataset))
     }
 
     /// The experiment of that name.
-    pub(super) fn experiment(&self, name: &str) -> Option<&Experiment> {
+    pub fn experiment(&self, name: &str) -> Option<&Experiment> {
         self.experiment.iter().find(|experiment| experiment.name == name)
     }
 }
