@@ -177,7 +177,7 @@ stage_steps() {
 }
 
 stage_peers() {
-    PYTHONPATH="$bundle/python${PYTHONPATH:+:$PYTHONPATH}" python3 "$bundle/bench_gpu_peers.py" | measured
+    PYTHONPATH="$programs/python${PYTHONPATH:+:$PYTHONPATH}" python3 "$bundle/bench_gpu_peers.py" | measured
 }
 
 # One stage, in a process of its own: the one of the name after --only.
@@ -205,8 +205,10 @@ for file in "$bundle"/stand-ins/*; do
     fi
 done
 export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$programs/stand-ins"
-for set in "${sets[@]}"; do
-    tar -xzf "$bundle/$set.tar.gz" -C "$programs" || exit
+for archive in "${sets[@]}" python; do
+    # A bundle that was built without a network has no Python.
+    [ "$archive" = python ] && [ ! -e "$bundle/python.tar.gz" ] && continue
+    tar -xzf "$bundle/$archive.tar.gz" -C "$programs" || exit
 done
 
 # Text as a string of JSON.

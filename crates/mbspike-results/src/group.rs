@@ -207,7 +207,7 @@ impl<R: AsRef<Summary>> Groups<R> {
         let keys = |group: &Group<R>| -> Vec<String> {
             group.values().into_keys().filter(|key| key != "seed").collect()
         };
-        let values = self.groups.iter().flat_map(|group| group.values());
+        let values = self.groups.iter().flat_map(Group::values);
         let mut values = values.filter(|(key, _)| key != "seed");
         let first = self.groups.first().map(keys);
         values.all(|(_, value)| value.is_number())

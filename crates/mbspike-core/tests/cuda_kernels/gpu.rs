@@ -61,7 +61,7 @@ pub fn launch(gpu: &CudaDevice, launch: Launch<'_>, grid: u32, shared_mem_bytes:
         let bytes = (!start.is_null())
             .then(|| unsafe { std::slice::from_raw_parts(start.cast::<u8>(), *n_bytes) })?;
         // Nothing of no length can be allocated.
-        Some(stream.clone_htod(if bytes.is_empty() { &[0] } else { bytes }).unwrap())
+        Some(stream.clone_htod(if bytes.is_empty() { &[0][..] } else { bytes }).unwrap())
     };
     let arrays: Vec<_> = launch.arguments.iter().map(to_gpu).collect();
     let mut arguments = stream.launch_builder(&function);
