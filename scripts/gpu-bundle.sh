@@ -50,12 +50,14 @@ make_stand_ins() {
         [ ! -e "$bundle/stand-ins/$library" ] || continue
         name=${library#lib} name=${name%%.so*}
         [ "$name" = cudart ] && prefix='(__)?cuda[A-Z]' || prefix="${name}[A-Z]"
-        nm -D --undefined-only --without-symbol-versions "$1"/* |
-            awk '$1 == "U" { print $2 }' | grep -E "^$prefix" | sort -u |
-            { [ "$name" = cublas ] && grep -v '^cublasLt' || cat; } |
-            sed 's/.*/int &(void) { return 1; }/' >"$work/$name.c"
+        nm -D --undefined-only "$1"/* | awk '$1 == "U" { print $2 }' | grep -E "^$prefix" | sort -u |
+            { [ "$name" = cublas ] && grep -v '^cublasLt' || cat; } >"$work/$name"
+        sed -E 's/([^@]*).*/int \1(void) { return 1; }/' "$work/$name" >"$work/$name.c"
+        # The loader wants them in the version that the program asks for: `cublasCreate_v2@libcublas.so.13`.
+        sed -n 's/.*@//p' "$work/$name" | sort -u | sed 's/$/ { global: *; };/' >"$work/$name.versions"
         mkdir -p "$bundle/stand-ins"
-        cc -shared -fPIC -w -Wl,-soname,"$library" -o "$bundle/stand-ins/$library" "$work/$name.c"
+        cc -shared -fPIC -w -Wl,-soname,"$library" -Wl,--version-script="$work/$name.versions" \
+            -o "$bundle/stand-ins/$library" "$work/$name.c"
         strip "$bundle/stand-ins/$library"
     done
 }
@@ -70,6 +72,8 @@ for feature in cuda cudnn; do
     mkdir "$bundle/$feature"
     place_executables "$bundle/$feature" <"$work/messages"
     strip "$bundle/$feature"/*
+    # Kernels do not know of cuDNN: once is enough.
+    [ "$feature" = cuda ] || rm "$bundle/$feature"/{kernels,cuda_bandwidth}
     make_stand_ins "$bundle/$feature"
     tar -C "$bundle" -cf - "$feature" | gzip -9 >"$bundle/$feature.tar.gz"
     rm -r "${bundle:?}/$feature"
@@ -89,8 +93,9 @@ chmod +x "$bundle/run.sh"
 if python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work" \
     "spikingjelly==2.0.*" loguru; then
     for wheel in "$work"/*.whl; do
-        python3 -m zipfile -e "$wheel" "$bundle/python"
+        python3 -m zipfile -e "$wheel" "$work/python"
     done
+    tar -C "$work" -cf - python | gzip -9 >"$bundle/python.tar.gz"
 else
     echo "SpikingJelly cannot be downloaded: the bundle goes without it" >&2
 fi

@@ -65,13 +65,14 @@ impl Counts {
         let tensor = tensor.detach().contiguous()?;
         match tensor.device() {
             #[cfg(feature = "cuda")]
-            Device::Cuda(_) => match &mut self.lock().on_device {
-                Some(on_device) => crate::cuda::add_counts(on_device, position, &tensor),
-                None => {
+            Device::Cuda(_) => {
+                let mut positions = self.lock();
+                let Some(on_device) = &mut positions.on_device else {
                     let message = "counts on the CPU were given a tensor on a GPU".to_owned();
-                    Err(candle_core::Error::Msg(message).into())
-                }
-            },
+                    return Err(candle_core::Error::Msg(message).into());
+                };
+                crate::cuda::add_counts(on_device, position, &tensor)
+            }
             _ => match tensor.dtype() {
                 candle_core::DType::F64 => read::<f64, _>(&tensor, |v| {
                     self.add_slice(position, v);
