@@ -1,5 +1,6 @@
 //! How fast training steps and kernels are.
 
+mod cases;
 mod kernel;
 mod machine;
 mod step;

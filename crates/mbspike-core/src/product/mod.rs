@@ -13,6 +13,8 @@
 //! rows that a call is given. [`reference`](mod@reference) is the plain form.
 #![expect(unsafe_code, reason = "register tiles over raw rows; bounds are checked by the callers")]
 
+mod tiles;
+
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
@@ -20,9 +22,13 @@ use pulp::{Simd, WithSimd};
 use crate::Result;
 use crate::conv::{dispatch, lanes_for};
 use crate::error::check_len;
+use tiles::{Entry, dense_tile, gather_row};
 
 /// Rows of `B` in a tile: with four vectors of 64 bytes a row, 24 KB.
 const K_BLOCK: usize = 96;
+/// Elements whose being zero or not is kept in a word, and words for a row of `K_BLOCK`.
+const WORD_BITS: usize = u32::BITS as usize;
+const WORDS: usize = K_BLOCK / WORD_BITS;
 /// Vectors in a row of a tile.
 const N_VECTORS: usize = 4;
 /// Rows of `A` in a dense tile where there are 32 registers of 16 lanes, and elsewhere.
@@ -64,18 +70,14 @@ impl<'a> Matrix<'a> {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Entry {
-    at: u32,
-    value: f32,
-}
-
 /// Working space of [`add_product`], kept from call to call.
 #[derive(Debug, Default)]
 pub struct ProductSpace {
     /// Rows of `B` one after another.
     tile: Vec<f32>,
-    /// `[rows][K_BLOCK + 1]`.
+    /// A bit for each element of `A` that is not zero, [`WORDS`] for a row.
+    words: Vec<u32>,
+    /// `[rows][K_BLOCK]`.
     entries: Vec<Entry>,
     n: Vec<u32>,
 }
@@ -159,16 +161,20 @@ impl WithSimd for Product<'_> {
         let width = N_VECTORS * S::F32_LANES;
         this.space.tile.resize(K_BLOCK * width, 0.0);
         if this.may_be_sparse {
-            this.space.entries.resize(n_rows * (K_BLOCK + 1), Entry::default());
+            this.space.entries.resize(n_rows * K_BLOCK, Entry::default());
             this.space.n.resize(n_rows, 0);
+            this.space.words.resize(n_rows * WORDS, 0);
         }
         let mut work = Work { n_nonzero: 0, n_elements: (n_rows * this.k) as u64 };
         for k0 in (0..this.k).step_by(K_BLOCK) {
             let kb = K_BLOCK.min(this.k - k0);
-            let n_nonzero = if this.may_be_sparse { this.list(k0, kb) } else { n_rows * kb };
+            let n_nonzero = if this.may_be_sparse { this.mark(k0, kb) } else { n_rows * kb };
             work.n_nonzero += n_nonzero as u64;
             let gather =
                 this.may_be_sparse && (n_nonzero as f64) < GATHER_BELOW * (n_rows * kb) as f64;
+            if gather {
+                this.list(k0);
+            }
             let mut column = 0;
             while column < this.columns {
                 let vectors = ((this.columns - column) / S::F32_LANES).min(N_VECTORS);
@@ -189,38 +195,67 @@ impl WithSimd for Product<'_> {
 }
 
 impl Product<'_> {
-    /// Lists the non-zeros of the rows in columns `k0..k0 + kb`; returns how many there are. NaN
-    /// counts as non-zero. Every element is written and the length moves on only past a non-zero:
-    /// there is no branch to predict.
+    /// Sets the bits of the non-zeros of the rows in columns `k0..k0 + kb`, in loops over whole vectors
+    /// without a branch; returns how many there are. NaN counts as non-zero.
     #[inline(always)]
-    fn list(&mut self, k0: usize, kb: usize) -> usize {
-        let (a, stride) = (&self.a, K_BLOCK + 1);
+    fn mark(&mut self, k0: usize, kb: usize) -> usize {
+        let a = &self.a;
         let n_rows = self.rows.len();
-        let (lists, n) = (&mut self.space.entries[..n_rows * stride], &mut self.space.n[..n_rows]);
+        let words = &mut self.space.words[..WORDS * n_rows];
+        words.fill(0);
         if a.column_stride == 1 {
-            for ((row, list), n) in
-                self.rows.clone().zip(lists.chunks_exact_mut(stride)).zip(&mut *n)
-            {
+            for (i, row) in self.rows.clone().enumerate() {
                 let values = &a.values[row * a.row_stride + k0..][..kb];
-                let mut end = 0;
-                for (at, &value) in values.iter().enumerate() {
-                    list[end] = Entry { at: at as u32, value };
-                    end += usize::from(value != 0.0);
+                for (word, values) in words[i * WORDS..].iter_mut().zip(values.chunks(WORD_BITS)) {
+                    for (bit, value) in values.iter().enumerate() {
+                        *word |= u32::from(*value != 0.0) << bit;
+                    }
                 }
-                *n = end as u32;
             }
         } else {
-            n.fill(0);
             for at in 0..kb {
                 let start = self.rows.start * a.row_stride + (k0 + at) * a.column_stride;
-                let values = a.values[start..].iter().step_by(a.row_stride);
-                for ((&value, list), n) in values.zip(lists.chunks_exact_mut(stride)).zip(&mut *n) {
-                    list[*n as usize] = Entry { at: at as u32, value };
-                    *n += u32::from(value != 0.0);
+                let bit = at % WORD_BITS;
+                let words = &mut words[at / WORD_BITS * n_rows..][..n_rows];
+                if a.row_stride == 1 {
+                    for (word, value) in words.iter_mut().zip(&a.values[start..]) {
+                        *word |= u32::from(*value != 0.0) << bit;
+                    }
+                } else {
+                    let values = a.values[start..].iter().step_by(a.row_stride);
+                    for (word, value) in words.iter_mut().zip(values) {
+                        *word |= u32::from(*value != 0.0) << bit;
+                    }
                 }
             }
         }
-        n.iter().map(|n| *n as usize).sum()
+        words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Lists what [`mark`](Self::mark) found.
+    #[inline(always)]
+    fn list(&mut self, k0: usize) {
+        let a = &self.a;
+        let n_rows = self.rows.len();
+        let ProductSpace { words, entries, n, .. } = &mut *self.space;
+        // Words of a row follow each other, or are those of all rows apart.
+        let (of_row, of_word) = if a.column_stride == 1 { (WORDS, 1) } else { (1, n_rows) };
+        let lists = entries.chunks_exact_mut(K_BLOCK).zip(n);
+        for (i, (list, n)) in lists.take(n_rows).enumerate() {
+            let start = (self.rows.start + i) * a.row_stride + k0 * a.column_stride;
+            let mut end = 0;
+            for w in 0..WORDS {
+                let mut word = words[i * of_row + w * of_word];
+                while word != 0 {
+                    let at = w * WORD_BITS + word.trailing_zeros() as usize;
+                    let value = a.values[start + at * a.column_stride];
+                    list[end] = Entry { at: at as u32, value };
+                    end += 1;
+                    word &= word - 1;
+                }
+            }
+            *n = end as u32;
+        }
     }
 
     /// All rows times `N` vectors of columns from `column`, rows `k0..k0 + kb` of `B`.
@@ -245,7 +280,7 @@ impl Product<'_> {
         let c = self.c.as_mut_ptr();
         if gather {
             for row in 0..n_rows {
-                let list = &self.space.entries[row * (K_BLOCK + 1)..][..self.space.n[row] as usize];
+                let list = &self.space.entries[row * K_BLOCK..][..self.space.n[row] as usize];
                 // SAFETY: the entries are below `kb`; `C` has the row and the columns.
                 unsafe {
                     gather_row::<S, N>(simd, c.add(row * self.c_stride + column), tile, list);
@@ -272,105 +307,6 @@ impl Product<'_> {
             };
         }
     }
-}
-
-/// Adds the listed rows of the tile to one row of `C`, in two sums side by side.
-///
-/// # Safety
-/// `c` must have `N` vectors, and `tile` the rows listed.
-#[inline(always)]
-unsafe fn gather_row<S: Simd, const N: usize>(
-    simd: S,
-    c: *mut f32,
-    tile: *const f32,
-    list: &[Entry],
-) {
-    let lanes = S::F32_LANES;
-    let mut sums = [[simd.splat_f32s(0.0); N]; 2];
-    for (n, sum) in sums[0].iter_mut().enumerate() {
-        // SAFETY: the caller's promise; vectors of f32 take any bits.
-        *sum = unsafe { c.add(n * lanes).cast::<S::f32s>().read_unaligned() };
-    }
-    let (pairs, rest) = list.as_chunks::<2>();
-    for pair in pairs {
-        for (sums, entry) in sums.iter_mut().zip(pair) {
-            let x = simd.splat_f32s(entry.value);
-            for (n, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the caller's promise; vectors of f32 take any bits.
-                let b = unsafe {
-                    tile.add((entry.at as usize * N + n) * lanes).cast::<S::f32s>().read_unaligned()
-                };
-                *sum = simd.mul_add_e_f32s(x, b, *sum);
-            }
-        }
-    }
-    for entry in rest {
-        let x = simd.splat_f32s(entry.value);
-        for (n, sum) in sums[1].iter_mut().enumerate() {
-            // SAFETY: the caller's promise; vectors of f32 take any bits.
-            let b = unsafe {
-                tile.add((entry.at as usize * N + n) * lanes).cast::<S::f32s>().read_unaligned()
-            };
-            *sum = simd.mul_add_e_f32s(x, b, *sum);
-        }
-    }
-    let [first, second] = sums;
-    for (n, (first, second)) in first.into_iter().zip(second).enumerate() {
-        let sum = simd.add_f32s(first, second);
-        // SAFETY: the caller's promise; vectors of f32 take any bits.
-        unsafe { c.add(n * lanes).cast::<S::f32s>().write_unaligned(sum) };
-    }
-}
-
-/// `P` rows of `C` plus those of `A` times the tile; returns `P`. `strides` are those of `C`'s rows
-/// and of `A`'s rows and columns.
-///
-/// # Safety
-/// `c`, `a` and `tile` must reach as far.
-#[inline(always)]
-unsafe fn dense_tile<S: Simd, const P: usize, const N: usize>(
-    simd: S,
-    c: *mut f32,
-    a: *const f32,
-    tile: *const f32,
-    kb: usize,
-    (c_stride, a_stride, a_step): (usize, usize, usize),
-) -> usize {
-    let lanes = S::F32_LANES;
-    let mut acc = [[simd.splat_f32s(0.0); N]; P];
-    for (p, acc) in acc.iter_mut().enumerate() {
-        for (n, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: the caller's promise; vectors of f32 take any bits.
-            *acc = unsafe { c.add(p * c_stride + n * lanes).cast::<S::f32s>().read_unaligned() };
-        }
-    }
-    let (mut a, mut tile) = (a, tile);
-    for _ in 0..kb {
-        // SAFETY: the caller's promise; vectors of f32 take any bits.
-        unsafe {
-            let mut b = [simd.splat_f32s(0.0); N];
-            for (n, b) in b.iter_mut().enumerate() {
-                *b = tile.add(n * lanes).cast::<S::f32s>().read_unaligned();
-            }
-            for (p, acc) in acc.iter_mut().enumerate() {
-                let x = simd.splat_f32s(*a.add(p * a_stride));
-                for (acc, b) in acc.iter_mut().zip(b) {
-                    *acc = simd.mul_add_e_f32s(x, b, *acc);
-                }
-            }
-            a = a.wrapping_add(a_step);
-            tile = tile.add(N * lanes);
-        }
-    }
-    for (p, acc) in acc.iter().enumerate() {
-        for (n, acc) in acc.iter().enumerate() {
-            // SAFETY: the caller's promise; vectors of f32 take any bits.
-            unsafe {
-                c.add(p * c_stride + n * lanes).cast::<S::f32s>().write_unaligned(*acc);
-            }
-        }
-    }
-    P
 }
 
 /// The product written plainly, in double precision: the oracle.
