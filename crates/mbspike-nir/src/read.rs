@@ -5,6 +5,7 @@ use std::path::Path;
 
 use hdf5_pure::{DType, Dataset, DatatypeByteOrder, File, Group, VlenStringReadOptions};
 
+use crate::graph::check_name;
 use crate::node::refuse_rest;
 use crate::value::Attributes;
 use crate::{Array, Data, Error, Graph, Kind, Metadata, Node, Problem, Result, Value};
@@ -155,6 +156,7 @@ impl Reader<'_> {
         self.count_object(depth)?;
         let mut values = Metadata::new();
         for (name, dataset) in group.iter_datasets().map_err(hdf5)? {
+            check_name(&name)?;
             let value = self
                 .count_object(depth)
                 .and_then(|()| self.dataset(&dataset))
@@ -162,6 +164,7 @@ impl Reader<'_> {
             values.insert(name, value);
         }
         for (name, child) in group.iter_groups().map_err(hdf5)? {
+            check_name(&name)?;
             let value = self.group(&child, depth + 1).map_err(|error| locate(error, &name))?;
             values.insert(name, Value::Map(value));
         }

@@ -101,6 +101,20 @@ fn an_hdf5_file_that_is_no_nir_file_is_said_to_lack_its_node() {
     assert_eq!(error, "attribute `node`: it is missing");
 }
 
+/// Names that could not be written again: found by the fuzz target.
+#[test]
+fn names_that_no_group_can_have_are_refused() {
+    let bytes = std::fs::read(path("metadata")).unwrap();
+    assert!(from_bytes(bytes.clone(), &Options::default()).is_ok());
+    let at = bytes.windows(6).position(|name| name == b"about\0").unwrap();
+    for name in [b"\0bout", b".\0out", b"a/out"] {
+        let mut changed = bytes.clone();
+        changed[at..at + name.len()].copy_from_slice(name);
+        let error = from_bytes(changed, &Options::default()).unwrap_err().to_string();
+        assert!(error.contains("a name that is not empty"), "{error}");
+    }
+}
+
 /// No panic, no endless loop, no memory beyond the limits, wherever a file ends.
 #[test]
 fn files_cut_at_any_place_are_refused() {
