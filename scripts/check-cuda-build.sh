@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Lints the whole workspace with the features `cuda` and `cudnn`, and so type-checks every launch; then
 # builds the program with `cuda` and starts it without a driver and with made-up ones. Needs
-# neither GPU nor driver, but a C compiler. Takes some 15 CPU minutes, most of it for candle's own
-# kernels and for dependencies; a second time seconds.
+# neither GPU nor driver, but a C compiler. Takes some 15 CPU minutes, most of it for dependencies; a second
+# time seconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! command -v nvcc >/dev/null; then
@@ -13,7 +13,8 @@ export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-80} NVCC=$PWD/scripts/nvcc-without-q
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")/cuda
 export CARGO_TARGET_DIR
 cargo clippy --release --workspace --all-targets --features cuda,cudnn -- -D warnings
-cargo build --release -p mbspike -p mbspike-core -p mbspike-lif --features cuda --bin mbspike
+cargo build --release -p mbspike -p mbspike-core -p mbspike-lif --features cuda \
+    --bin mbspike --example cuda_bandwidth --test device --test cuda_kernels
 mbspike=$CARGO_TARGET_DIR/release/mbspike
 
 if readelf -d "$mbspike" | grep -F libcuda.so; then
