@@ -4,7 +4,10 @@
 use candle_core::Device;
 use mbspike_core::{DeviceName, Reset, Shift, Surrogate};
 use mbspike_lif::check::{check_batch, execution};
-use mbspike_lif::{Arch, Execution, Network, NetworkConfig, Precision, Quantization, check};
+use mbspike_lif::layer::Adaptation;
+use mbspike_lif::{
+    Arch, Execution, LearnedBy, Network, NetworkConfig, Precision, Quantization, check,
+};
 
 fn config(arch: &str, change: impl FnOnce(&mut NetworkConfig)) -> NetworkConfig {
     let mut config = NetworkConfig::new(arch.parse().unwrap(), 2);
@@ -75,6 +78,25 @@ fn a_gpu_takes_neither_double_precision_nor_int8_nor_the_fused_execution() {
     ] {
         let error = on_gpu(change).unwrap_err().to_string();
         assert!(error.starts_with(name), "{error}");
+    }
+}
+
+#[test]
+fn neurons_that_a_gpu_has_no_kernel_for_are_refused_by_name() {
+    type Change = fn(&mut NetworkConfig);
+    let cases: [(Change, &str); 5] = [
+        (|c| c.neuron.learnable_threshold = true, "learnable thresholds"),
+        (
+            |c| (c.neuron.learnable_tau, c.neuron.learned_by) = (true, LearnedBy::Channel),
+            "time constants by channel",
+        ),
+        (|c| c.neuron.tau_syn = Some(2.0), "CPU only"),
+        (|c| c.neuron.adaptation = Some(Adaptation { tau: 4.0, strength: 0.5 }), "CPU only"),
+        (|c| c.neuron.signed = true, "CPU only"),
+    ];
+    for (change, reason) in cases {
+        let error = check(&config(PLAIN, change), DeviceName::Cuda(0)).unwrap_err().to_string();
+        assert!(error.contains("`lif1`") && error.contains(reason), "{error}");
     }
 }
 

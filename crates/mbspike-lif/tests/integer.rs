@@ -264,6 +264,32 @@ fn what_does_not_fit_is_refused_with_the_layer() {
 }
 
 #[test]
+fn nodes_that_whole_numbers_do_not_know_are_refused_by_name() {
+    type Change = fn(&mut NetworkConfig);
+    let cases: [(&str, Change, [&str; 2]); 9] = [
+        ("8x8-4c3s2-3o", |_| {}, ["`conv1`", "strides"]),
+        ("8x8x2-4c3g2-3o", |_| {}, ["`conv1`", "groups"]),
+        ("8x8-4c3d2-3o", |_| {}, ["`conv1`", "dilations"]),
+        ("8x8-4c3-res(4c3)-3o", |_| {}, ["`", "several layers"]),
+        ("8x8-4c3-resc(4c3-4c3)-3o", |_| {}, ["`", "layer"]),
+        ("20-6r-3o", |_| {}, ["`lif1`", "recurrent edges"]),
+        ("8x8-4c3-3o", |c| c.neuron.learnable_threshold = true, ["`lif1`", "learned thresholds"]),
+        ("8x8-4c3-3o", |c| c.neuron.tau_syn = Some(2.0), ["`lif1`", "synaptic"]),
+        ("8x8-4c3-3o", |c| c.neuron.signed = true, ["`lif1`", "signed"]),
+    ];
+    let seen = InputRange { largest: 1.0, is_whole: true };
+    for (arch, change, parts) in cases {
+        let mut config = NetworkConfig::new(arch.parse().unwrap(), 2);
+        change(&mut config);
+        let network = Network::new(&config, 3, &Device::Cpu).unwrap();
+        let error = IntegerNetwork::from_network(&network, seen, 4).unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "{arch}: no {part} in {error}");
+        }
+    }
+}
+
+#[test]
 fn inputs_that_cannot_be_computed_are_refused() {
     let network = Network::new(&config("4x4-3o", 2), 3, &Device::Cpu).unwrap();
     let seen = InputRange { largest: 1.0, is_whole: true };
