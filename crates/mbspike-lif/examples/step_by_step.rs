@@ -7,21 +7,21 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{Linear, Module, VarBuilder, VarMap, linear_no_bias};
 use mbspike_core::Decay;
 use mbspike_core::philox::{Domain, Place, Stream};
-use mbspike_lif::layer::{Li, NeuronParams, OverTime, Recurrent, State, Stateful, recurrent};
+use mbspike_lif::layer::{EachStep, Li, NeuronParams, Recurrent, State, Stateful, recurrent};
 
 struct Net {
-    fc: OverTime<Linear>,
+    fc: EachStep<Linear>,
     hidden: Recurrent,
-    out: OverTime<Linear>,
+    out: EachStep<Linear>,
     readout: Li,
 }
 
 impl Net {
     fn new(vb: VarBuilder<'_>) -> Result<Self> {
         Ok(Self {
-            fc: OverTime(linear_no_bias(40, 32, vb.pp("fc"))?),
+            fc: EachStep(linear_no_bias(40, 32, vb.pp("fc"))?),
             hidden: recurrent(32, NeuronParams::new(2), vb.pp("hidden"))?,
-            out: OverTime(linear_no_bias(32, 5, vb.pp("out"))?),
+            out: EachStep(linear_no_bias(32, 5, vb.pp("out"))?),
             readout: Li::new(Decay::Tau(8.0), false)?,
         })
     }

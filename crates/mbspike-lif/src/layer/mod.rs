@@ -19,6 +19,7 @@
 //! | [`Li`] | no spikes: the membrane is what is sent |
 //! | [`Recurrent`] | `W s[t−1]` is added to the current |
 //! | [`OverTime`], [`OverTimeT`] | any layer without time, over steps and samples at once |
+//! | [`EachStep`] | any layer without time, step by step: a stream gives the bits of the whole sequence |
 //! | [`Pool`], [`Dropout`] | pooling of each step; a mask that is the same at all steps |
 //! | [`readout`], [`objective`] | from a sequence to scores to a loss, as plain functions |
 //!
@@ -66,7 +67,7 @@ pub use dropout::Dropout;
 pub use integrate::If;
 pub use li::{Li, li};
 pub use lif::Lif;
-pub use over_time::{OverTime, OverTimeT};
+pub use over_time::{EachStep, OverTime, OverTimeT};
 pub use params::{Adaptation, Extent, NeuronParams};
 pub use plif::{Plif, plif};
 pub use pool::Pool;

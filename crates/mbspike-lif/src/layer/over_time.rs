@@ -5,6 +5,9 @@ use crate::Error;
 
 /// Any layer without time (`Conv2d`, `Linear`, a closure, …) on a sequence: time is folded into the
 /// batch, `[T, B, …]` to `[T·B, …]` and back.
+///
+/// candle's products add in an order that depends on the number of rows, so that a sequence and the same
+/// sequence step by step may differ in the last bits; with [`EachStep`] they do not.
 #[derive(Debug, Clone)]
 pub struct OverTime<M>(
     /// The layer.
@@ -15,6 +18,14 @@ pub struct OverTime<M>(
 /// statistics are then over steps and samples.
 #[derive(Debug, Clone)]
 pub struct OverTimeT<M>(
+    /// The layer.
+    pub M,
+);
+
+/// A layer without time on each step of a sequence by itself, `[T, B, …]`: slower than [`OverTime`], and a
+/// sequence fed in parts gives the bits of the whole.
+#[derive(Debug, Clone)]
+pub struct EachStep<M>(
     /// The layer.
     pub M,
 );
@@ -47,6 +58,17 @@ fn folded(x_seq: &Tensor, forward: impl FnOnce(&Tensor) -> Result<Tensor>) -> Re
 impl<M: Module> Module for OverTime<M> {
     fn forward(&self, x_seq: &Tensor) -> Result<Tensor> {
         folded(x_seq, |x| self.0.forward(x))
+    }
+}
+
+impl<M: Module> Module for EachStep<M> {
+    fn forward(&self, x_seq: &Tensor) -> Result<Tensor> {
+        let n_steps = *x_seq.dims().first().unwrap_or(&0);
+        let steps = (0..n_steps).map(|t| folded(&x_seq.narrow(0, t, 1)?, |x| self.0.forward(x)));
+        match steps.collect::<Result<Vec<_>>>()? {
+            steps if steps.is_empty() => folded(x_seq, |x| self.0.forward(x)),
+            steps => Tensor::cat(&steps, 0),
+        }
     }
 }
 
