@@ -76,7 +76,7 @@ impl Comparison<'_> {
         let reached = |measure: &Measure| measure.n - measure.n_censored;
         let (own, other) = (times.measure()?, others.measure()?);
         if reached(&own) == 0 {
-            let also = if reached(&other) == 0 { ", as does" } else { ", unlike" };
+            let also = if reached(&other) == 0 { ", like" } else { ", unlike" };
             return Some(format!("never {} {target}{also} {to},", subject.verb("reach")));
         }
         let ratio = times.ratio_to(&others)?.scaled(100.0);
@@ -351,7 +351,7 @@ mod tests {
         let wide = [0.8, 0.9, 0.85].into_iter().zip(1..).map(|(a, seed)| (1, seed, a, None));
         let other = [0.9, 0.8, 0.86].into_iter().zip(1..).map(|(a, seed)| (2, seed, a, None));
         let wide = said(&wide.chain(other).collect::<Vec<_>>());
-        assert!(wide.contains("never reach 80 % training accuracy, as does 1 bit"), "{wide}");
+        assert!(wide.contains("never reach 80 % training accuracy, like 1 bit"), "{wide}");
         assert!(wide.ends_with("which is within the spread of the repeats."), "{wide}");
     }
 
