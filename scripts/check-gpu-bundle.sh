@@ -18,7 +18,7 @@ megabytes=$(du -sm "$bundle" | cut -f1)
 echo "the bundle takes $megabytes MB"
 [ "$megabytes" -lt 60 ] || { echo "more than 59"; exit 1; }
 
-folder=$(mktemp -d "$root/tmp/bundle.XXXXXX")
+folder=$(mktemp -d "$root/bundle.XXXXXX")
 trap 'rm -rf "$folder"' EXIT
 cp -r "$bundle" "$folder/bundle"
 there=${folder#"$root"}

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from spikingjelly.activation_based import functional, layer
 from spikingjelly.activation_based.op_counter import SynOpCounter
 
-from graphs import B, T, cases
+from graphs import B, T, cases, drawn
 from operation_counts import count
 
 NAMES = ["stride", "groups", "residual_spikes", "recurrent", "layer_bits", "ilif", "ternary", "five_levels"]
@@ -35,15 +35,7 @@ def main(folder):
     for seed, (name, arch, neurons, (h, w, c), _, net) in enumerate(cases()):
         if name not in NAMES:
             continue
-        torch.manual_seed(300 + seed)
-        for parameter_name, parameter in net.named_parameters():
-            if parameter.dim() > 1:  # enough current for every layer to spike
-                parameter.data.normal_(0, 1.6 / parameter[0].numel() ** 0.5)
-                if "recurrent" not in parameter_name:
-                    parameter.data.add_(0.8 / parameter[0].numel() ** 0.75)
-        net = net.double().eval()
-        for parameter in net.parameters():
-            parameter.data = parameter.data.float().double()
+        net = drawn(net, 300 + seed).eval()
         x_seq = (torch.rand(T, B, c, h, w) < 0.5).double()
         seen = {}
         hooks = [

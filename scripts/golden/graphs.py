@@ -210,19 +210,24 @@ class Sum(torch.nn.Module):
         return F.avg_pool2d(x.flatten(0, 1), 2).mul(4).unflatten(0, x.shape[:2])
 
 
+def drawn(net, seed):
+    """The network in double precision, with weights of f32 under which every layer spikes."""
+    torch.manual_seed(seed)
+    for name, parameter in net.named_parameters():
+        if parameter.dim() > 1:
+            parameter.data.normal_(0, 1.6 / parameter[0].numel() ** 0.5)
+            if "recurrent" not in name:
+                parameter.data.add_(0.8 / parameter[0].numel() ** 0.75)
+    net = net.double()
+    for parameter in net.parameters():
+        parameter.data = parameter.data.float().double()
+    return net
+
 
 def main(folder):
     for seed, (name, arch, neurons, (h, w, c), n_classes, net) in enumerate(cases()):
-        torch.manual_seed(200 + seed)
-        for parameter_name, parameter in net.named_parameters():
-            if parameter.dim() > 1:  # enough current for every layer to spike
-                parameter.data.normal_(0, 1.6 / parameter[0].numel() ** 0.5)
-                if "recurrent" not in parameter_name:
-                    parameter.data.add_(0.8 / parameter[0].numel() ** 0.75)
-        net = net.double()
+        net = drawn(net, 200 + seed)
         named = dict(net.named_parameters())
-        for parameter in named.values():
-            parameter.data = parameter.data.float().double()
         out = {f"init.{n}": p.detach().float().clone() for n, p in named.items()}
         x_seq = (torch.rand(T, B, c, h, w) < 0.5).double()
         if h == 1:

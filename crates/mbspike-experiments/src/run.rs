@@ -96,8 +96,8 @@ impl Report {
 ///
 /// # Errors
 /// Before anything runs: if the folder holds another experiment, or an interrupted run and
-/// `options.resume` is not set, or is set and the run was begun on another kind of device; if data are missing. After: if the table of results cannot be
-/// written.
+/// `options.resume` is not set, or is set and the run was begun on another kind of device; if data
+/// are missing. After: if the table of results cannot be written.
 pub fn run_sweep(
     sweep: &Sweep,
     options: &Options,

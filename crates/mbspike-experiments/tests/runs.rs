@@ -106,13 +106,19 @@ fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
     }
 }
 
-#[test]
-fn an_interrupted_run_is_resumed_only_if_asked() {
-    let out = tempfile::tempdir().unwrap();
+/// A run that was stopped in its second iteration.
+fn interrupted(out: &Path) -> Sweep {
     let sweep = sweep(&[]);
     let stop = Arc::new(AtomicBool::new(false));
     let observer = StopAt { iteration: 2, stop: Arc::clone(&stop) };
-    run_sweep(&sweep, &options(out.path()), &observer, &stop).unwrap();
+    run_sweep(&sweep, &options(out), &observer, &stop).unwrap();
+    sweep
+}
+
+#[test]
+fn an_interrupted_run_is_resumed_only_if_asked() {
+    let out = tempfile::tempdir().unwrap();
+    let sweep = interrupted(out.path());
     let again = run_sweep(&sweep, &options(out.path()), &NullObserver, &AtomicBool::new(false));
     assert!(matches!(again, Err(Error::Interrupted(_))), "{again:?}");
 }
@@ -120,10 +126,7 @@ fn an_interrupted_run_is_resumed_only_if_asked() {
 #[test]
 fn a_run_goes_on_on_the_kind_of_device_it_was_begun_on_alone() {
     let out = tempfile::tempdir().unwrap();
-    let sweep = sweep(&[]);
-    let stop = Arc::new(AtomicBool::new(false));
-    let observer = StopAt { iteration: 2, stop: Arc::clone(&stop) };
-    run_sweep(&sweep, &options(out.path()), &observer, &stop).unwrap();
+    let sweep = interrupted(out.path());
     let run_folder = folder(out.path(), &sweep, 0);
     let run_json = std::fs::read_to_string(run_folder.join("run.json")).unwrap();
     assert!(run_json.contains(r#""device": "cpu""#), "{run_json}");

@@ -12,6 +12,7 @@
 
 pub mod arch;
 mod batch;
+mod channels_last;
 pub mod check;
 mod dropout;
 mod error;

@@ -194,9 +194,15 @@ impl WithSimd for Product<'_> {
     }
 }
 
+/// Sets a bit of a word if a value is not zero; NaN is not.
+#[inline(always)]
+fn set_if_nonzero(word: &mut u32, value: f32, bit: usize) {
+    *word |= u32::from(value != 0.0) << bit;
+}
+
 impl Product<'_> {
     /// Sets the bits of the non-zeros of the rows in columns `k0..k0 + kb`, in loops over whole vectors
-    /// without a branch; returns how many there are. NaN counts as non-zero.
+    /// without a branch; returns how many there are.
     #[inline(always)]
     fn mark(&mut self, k0: usize, kb: usize) -> usize {
         let a = &self.a;
@@ -208,7 +214,7 @@ impl Product<'_> {
                 let values = &a.values[row * a.row_stride + k0..][..kb];
                 for (word, values) in words[i * WORDS..].iter_mut().zip(values.chunks(WORD_BITS)) {
                     for (bit, value) in values.iter().enumerate() {
-                        *word |= u32::from(*value != 0.0) << bit;
+                        set_if_nonzero(word, *value, bit);
                     }
                 }
             }
@@ -218,14 +224,13 @@ impl Product<'_> {
                 let bit = at % WORD_BITS;
                 let words = &mut words[at / WORD_BITS * n_rows..][..n_rows];
                 if a.row_stride == 1 {
-                    for (word, value) in words.iter_mut().zip(&a.values[start..]) {
-                        *word |= u32::from(*value != 0.0) << bit;
-                    }
+                    // By itself, as steps of 1 are not taken in vectors.
+                    let pairs = words.iter_mut().zip(&a.values[start..]);
+                    pairs.for_each(|(word, value)| set_if_nonzero(word, *value, bit));
                 } else {
-                    let values = a.values[start..].iter().step_by(a.row_stride);
-                    for (word, value) in words.iter_mut().zip(values) {
-                        *word |= u32::from(*value != 0.0) << bit;
-                    }
+                    let pairs =
+                        words.iter_mut().zip(a.values[start..].iter().step_by(a.row_stride));
+                    pairs.for_each(|(word, value)| set_if_nonzero(word, *value, bit));
                 }
             }
         }

@@ -15,6 +15,7 @@ use super::plan::{Neurons, Norm, PlannedStage, Product, Source, Stage, without_p
 use super::products::{conv_forward, dense_forward};
 use super::space::{Cut, Share, StageSpace, ThreadSpace, by_channel, spread};
 use super::{Batch, lif_of, space_of_thread};
+use crate::channels_last::to_channels_last;
 use crate::layered::{NORM_EPSILON, NORM_MOMENTUM};
 use crate::variables::Variables;
 use crate::{Loss, PositionActivity, Result, StepKey};
@@ -335,28 +336,6 @@ fn update_running(
         var.set(&Tensor::from_vec(running, n, &Device::Cpu)?)?;
     }
     Ok(())
-}
-
-/// Copies `[C, H, W]` into a padded channels-last image.
-fn to_channels_last(image: &mut [f32], layout: &ImageLayout, source: &[f32]) {
-    let n_pixels = layout.height * layout.width;
-    if n_pixels == 1 {
-        // The channels of one pixel follow each other in both.
-        copy_carried(&mut image[layout.row(0)][..layout.channels], source);
-        return;
-    }
-    for (channel, plane) in source.chunks_exact(n_pixels).enumerate() {
-        for (y, row) in plane.chunks_exact(layout.width).enumerate() {
-            let pixels = &mut image[layout.row(y)];
-            if layout.stride == 1 {
-                copy_carried(pixels, row);
-            } else {
-                for (pixel, v) in pixels.chunks_exact_mut(layout.stride).zip(row) {
-                    pixel[channel] = v.carried();
-                }
-            }
-        }
-    }
 }
 
 /// What a share needs to pass through a stage's neurons.

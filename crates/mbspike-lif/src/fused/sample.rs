@@ -11,6 +11,7 @@ use mbspike_core::{Real, Result, copy_carried, round_to_bf16};
 use super::batch::Batch;
 use super::packed::{PackedStage, StageGradient};
 use super::plan::{Plan, PlannedStage, Stage};
+use crate::channels_last::to_channels_last;
 use crate::{Activity, Loss, PoolKind, PositionActivity, StepKey, dropout};
 
 /// Working memory of one stage, for the steps of one segment.
@@ -224,26 +225,14 @@ impl Workspace {
         mut activity: Option<&mut Activity>,
     ) {
         let layout = &plan.input;
-        let n_pixels = layout.height * layout.width;
-        let n = n_pixels * layout.channels;
+        let n = layout.height * layout.width * layout.channels;
         let images = self.input.chunks_exact_mut(layout.len());
         for (t, image) in steps.clone().zip(images) {
             let source = &batch.x[(t * batch.batch_size + sample) * n..][..n];
             if let Some(activity) = activity.as_deref_mut() {
                 activity.positions[0].add(n, count(source));
             }
-            for (channel, plane) in source.chunks_exact(n_pixels).enumerate() {
-                for (y, row) in plane.chunks_exact(layout.width).enumerate() {
-                    let pixels = &mut image[layout.row(y)];
-                    if layout.stride == 1 {
-                        copy_carried(pixels, row);
-                    } else {
-                        for (pixel, v) in pixels.chunks_exact_mut(layout.stride).zip(row) {
-                            pixel[channel] = v.carried();
-                        }
-                    }
-                }
-            }
+            to_channels_last(image, layout, source);
         }
     }
 
